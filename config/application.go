@@ -1,0 +1,130 @@
+package config
+
+// AppType is the kind of service behind an application.
+type AppType string
+
+// The application types: contract section 15, and OpenAI for any
+// OpenAI-compatible base (api.openai.com, Azure's /openai/v1, vLLM, Ollama).
+const (
+	AzureOpenAI        AppType = "azure_oai"
+	OpenAI             AppType = "openai"
+	AzureSearch        AppType = "azure_search"
+	AzureLanguage      AppType = "azure_language"
+	AzureTranslator    AppType = "azure_translator"
+	AzureContentSafety AppType = "azure_content_safety"
+)
+
+// Inference reports whether the type speaks OpenAI's wire format.
+func (t AppType) Inference() bool { return t == AzureOpenAI || t == OpenAI }
+
+// Application is one AI application: a route under /lb and the endpoints
+// behind it.
+type Application struct {
+	// AppID is the application's name in URLs, 1 to 128 characters without
+	// control characters and / ? # %.
+	AppID string `json:"appId" required:"true" example:"\"aichatbotapp\""`
+	// Description is shown on info pages.
+	Description string `json:"description" example:"\"The public chatbot\""`
+	// AppType is the kind of service behind the application. openai is any
+	// OpenAI-compatible base URI: api.openai.com/v1, Azure's /openai/v1, vLLM,
+	// Ollama.
+	AppType AppType `json:"appType" required:"true" enum:"azure_oai|openai|azure_search|azure_language|azure_translator|azure_content_safety"`
+	// SearchAIApp is the appId of the azure_search application whose key is
+	// put into on-your-data requests.
+	SearchAIApp string `json:"searchAiApp" example:"\"search-app\""`
+	// CacheSettings turns the semantic cache on for the application.
+	CacheSettings CacheSettings `json:"cacheSettings"`
+	// MemorySettings turns conversation memory on for the application.
+	MemorySettings MemorySettings `json:"memorySettings"`
+	// Endpoints are the services that can answer, in order of priority.
+	Endpoints []Endpoint `json:"endpoints" required:"true"`
+
+	// Strategy orders the endpoints that share a priority. priority is the
+	// order of the list, which is what files of the gateway's first releases
+	// mean.
+	Strategy string `json:"strategy" default:"priority" enum:"priority|weighted|roundRobin|random|leastBusy|latency"`
+	// Timeouts are the four budgets of a call to an endpoint.
+	Timeouts Timeouts `json:"timeouts"`
+	// Retry bounds the attempts of one request.
+	Retry Retry `json:"retry"`
+	// AllowedModels limits what the body's model member may name; empty
+	// allows any.
+	AllowedModels []string `json:"allowedModels" example:"[\"gpt-4o-mini\"]"`
+	// MaxBodyBytes limits a request's body, in bytes. 10 MiB holds several
+	// images in base64.
+	MaxBodyBytes int64 `json:"maxBodyBytes" default:"10485760" min:"1024" max:"1073741824"`
+	// SSEKeepAlive is the time between comments sent to a streaming client
+	// while no event has come from the endpoint, 1 second or more; 0 sends
+	// none.
+	SSEKeepAlive Interval `json:"sseKeepAlive" default:"0" example:"\"15 seconds\""`
+	// EndpointHeader lets clients ask for one endpoint by its id in the
+	// x-gateway-endpoint request header.
+	EndpointHeader bool `json:"endpointHeader" default:"false"`
+}
+
+// CacheSettings turns the semantic cache on for an application.
+type CacheSettings struct {
+	// UseCache answers questions that are near enough to an earlier one from
+	// the cache. The cache must also be on for the whole gateway
+	// (API_GATEWAY_USE_CACHE).
+	UseCache bool `json:"useCache" default:"false"`
+	// SearchType is the measure of nearness: CS (Cosine) is cosine similarity,
+	// LS (L2, Euclid) Euclidean distance, IP inner product.
+	SearchType string `json:"searchType" default:"CS" enum:"CS|Cosine|LS|L2|Euclid|IP" fold:"true"`
+	// SearchDistance is the least similarity accepted (CS, 0 to 1, and IP), or
+	// the greatest distance (LS, 0 or more); the bound itself does not match.
+	// LS and IP have no usual value and need one. 0.95 for CS is where the
+	// first gateway's documentation found answers to be accurate.
+	SearchDistance float64 `json:"searchDistance" absent:"0.95 for CS" example:"0.95"`
+	// SearchContent names what is embedded of a request.
+	SearchContent SearchContent `json:"searchContent"`
+	// EntryExpiry is the age at which an entry is no longer used; without it
+	// entries stay.
+	EntryExpiry Interval `json:"entryExpiry" example:"\"7 days\""`
+}
+
+// SearchContent names what is embedded of a request.
+type SearchContent struct {
+	// Term is the body's member that is embedded: messages for chat, prompt
+	// for completions.
+	Term string `json:"term" default:"messages" enum:"messages|prompt"`
+	// IncludeRoles are the roles whose messages are embedded, separated by
+	// commas: system, user, assistant, developer, tool.
+	IncludeRoles string `json:"includeRoles" default:"system,user,assistant" example:"\"system,user\""`
+}
+
+// MemorySettings turns conversation memory on for an application.
+type MemorySettings struct {
+	// UseMemory keeps conversations (x-thread-id). Memory must also be on for
+	// the whole gateway (API_GATEWAY_STATE_MGMT).
+	UseMemory bool `json:"useMemory" default:"false"`
+	// MsgCount is the number of interactions kept of a conversation: the first
+	// always, then the latest. Below 1 keeps all.
+	MsgCount int `json:"msgCount" default:"0" example:"5"`
+	// EntryExpiry is the time since its last use after which a conversation
+	// has expired; without it conversations stay.
+	EntryExpiry Interval `json:"entryExpiry" example:"\"1 hour\""`
+}
+
+// Timeouts are the four budgets of a call to an endpoint; 0 is no limit.
+type Timeouts struct {
+	// Connect bounds the dial and the TLS handshake. A service that needs
+	// more than 5 seconds has lost a packet three times or is not there.
+	Connect Interval `json:"connect" default:"5 seconds"`
+	// FirstByte bounds the wait from the request sent to the answer's headers
+	// and, in a stream, its first event. Reasoning models think for minutes
+	// before either.
+	FirstByte Interval `json:"firstByte" default:"5 minutes"`
+	// Idle bounds the silence between two reads of an answer that has begun.
+	Idle Interval `json:"idle" default:"2 minutes"`
+	// Total bounds the whole call, all attempts together: 0, or no less than
+	// connect.
+	Total Interval `json:"total" default:"30 minutes"`
+}
+
+// Retry bounds the attempts of one request.
+type Retry struct {
+	// MaxAttempts is the number of endpoints tried for one request; 0 tries
+	// every endpoint once.
+	MaxAttempts int `json:"maxAttempts" default:"0" min:"0" example:"2"`
+}
