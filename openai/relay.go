@@ -1,0 +1,286 @@
+package openai
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// Options say how an answer is relayed. The zero value passes every event and
+// keeps nothing.
+type Options struct {
+	Keep int // bytes of text and of tool-call arguments to keep of an answer; 0 keeps none
+	// HideUsage holds back the event that reports usage and nothing else: the
+	// gateway asked for it, the client did not.
+	HideUsage bool
+	// Chat: the answer is of chat completions or completions, and whole only
+	// with [DONE] or with a finish reason for every choice. Otherwise it is
+	// whole when the stream ends without an error.
+	Chat bool
+	// BeforeWrite, if not nil, is called before each write, such as to set
+	// its deadline.
+	BeforeWrite func()
+	// BeforeDone, if not nil, is called once when an answer is whole, before
+	// the client can know that: before [DONE] is written, or before Relay
+	// returns when the endpoint sends none.
+	BeforeDone func(*Completion)
+}
+
+// BrokenError says that the endpoint broke off its answer.
+type BrokenError struct {
+	Err  error // the reader's, io.ErrUnexpectedEOF, or a *StreamError
+	Told bool  // the endpoint's own error event has reached the client
+}
+
+func (e *BrokenError) Error() string { return "the endpoint broke off its answer: " + e.Err.Error() }
+
+// Unwrap returns what happened at the endpoint.
+func (e *BrokenError) Unwrap() error { return e.Err }
+
+// ClientError says that the client could not be written to.
+type ClientError struct{ Err error }
+
+func (e *ClientError) Error() string { return "writing to the client: " + e.Err.Error() }
+
+// Unwrap returns the writer's error.
+func (e *ClientError) Unwrap() error { return e.Err }
+
+// Relay writes the events unchanged to w, all that one read completed at
+// once, and flushes. An event that is not complete waits for its rest, up to
+// MaxEvent bytes. [DONE] and what follows it is held back until BeforeDone has
+// returned. When the stream ends in the middle of an event, that part is not
+// written, unless nothing can tell that it is only a part: a comment, JSON
+// that is complete, or [DONE] without an empty line behind it.
+//
+// The Completion is never nil and holds what came, also beside an error. The
+// error is nil for a whole answer, else a *BrokenError or a *ClientError.
+func Relay(w http.ResponseWriter, e *Events, o Options) (*Completion, error) {
+	r := relay{
+		Options: o, e: e,
+		w: w, control: http.NewResponseController(w),
+		answer: answer{keep: max(o.Keep, 0)},
+	}
+	err := r.run()
+	return r.result(), err
+}
+
+// relay is one answer on its way.
+type relay struct {
+	Options
+	e       *Events
+	w       http.ResponseWriter
+	control *http.ResponseController
+
+	answer  answer
+	events  int
+	written int64
+	dirty   bool         // written to, not flushed
+	failed  *StreamError // an error event came
+	done    *Completion  // once whole
+	ended   bool         // the terminator has come
+	// delivered: the client has the terminator. Many hang up then.
+	delivered bool
+}
+
+func (r *relay) run() error {
+	for {
+		if err := r.pass(); err != nil {
+			if r.delivered {
+				return r.finish(nil)
+			}
+			return err
+		}
+		if err := r.e.fill(MaxEvent); err != nil {
+			return r.finish(err)
+		}
+	}
+}
+
+// pass writes the events that have come completely.
+func (r *relay) pass() error {
+	from := r.e.start // of what is to be written
+	for {
+		at := r.e.start
+		block, part := r.e.next()
+		if part == noPart {
+			break
+		}
+		if part == longPart {
+			r.answer.partial = true // whatever it says, it is not read
+			continue
+		}
+		switch r.take(block, r.e.split.single) {
+		case hidden:
+			if err := r.write(r.e.buf[from:at]); err != nil {
+				return err
+			}
+			from = r.e.start
+		case terminator:
+			if err := r.write(r.e.buf[from:at]); err != nil {
+				return err
+			}
+			from = at
+			if err := r.terminate(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.write(r.e.buf[from:r.e.start]); err != nil {
+		return err
+	}
+	if err := r.flush(); err != nil {
+		return err
+	}
+	r.delivered = r.ended
+	return nil
+}
+
+// fate is what is done with an event.
+type fate uint8
+
+const (
+	passed fate = iota
+	hidden
+	terminator
+)
+
+// take learns what an event says and decides its fate.
+func (r *relay) take(block []byte, single bool) fate {
+	name, data := r.e.fields(block, single)
+	if len(data) == 0 {
+		return passed
+	}
+	r.events++
+	if isDone(data) {
+		return terminator
+	}
+	ev := r.answer.read(data)
+	switch {
+	case ev.failed || string(name) == "error":
+		if r.failed == nil {
+			r.failed = streamError(data)
+		}
+	case ev.usageOnly && r.HideUsage:
+		return hidden
+	}
+	return passed
+}
+
+// terminate is called when all before the first terminator is written.
+func (r *relay) terminate() error {
+	if r.ended {
+		return nil
+	}
+	if err := r.flush(); err != nil {
+		return err
+	}
+	r.ended = true
+	r.whole()
+	return nil
+}
+
+// whole lets BeforeDone know, once, unless an error event came.
+func (r *relay) whole() {
+	if r.done != nil || r.failed != nil {
+		return
+	}
+	r.done = r.result()
+	r.done.Whole = true
+	if r.BeforeDone != nil {
+		r.BeforeDone(r.done)
+	}
+}
+
+// finish ends the answer after the reader has ended with err.
+func (r *relay) finish(err error) error {
+	if err == io.EOF {
+		if err := r.remainder(); err != nil && !r.delivered {
+			return err
+		}
+	}
+	switch {
+	case r.failed != nil:
+		return &BrokenError{Err: r.failed, Told: true}
+	case r.ended:
+		return nil
+	case err == io.EOF && r.complete():
+		r.whole()
+		return nil
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return &BrokenError{Err: fmt.Errorf("reading the stream: %w", err)}
+}
+
+// complete reports that the stream may end here.
+func (r *relay) complete() bool { return !r.Chat || r.answer.finished() }
+
+// remainder deals with what stands behind the last empty line when the stream
+// has ended without an error.
+func (r *relay) remainder() error {
+	block := r.e.buf[r.e.start:r.e.end]
+	if len(block) == 0 {
+		return nil
+	}
+	_, data := r.e.fields(block, false)
+	half := len(data) > 0 && !isDone(data) && !json.Valid(data)
+	if !half {
+		switch r.take(block, false) {
+		case hidden:
+			return nil
+		case terminator:
+			if err := r.terminate(); err != nil {
+				return err
+			}
+		}
+	}
+	if r.failed == nil && !r.ended && (!r.complete() || half && r.Chat) {
+		return nil
+	}
+	if err := r.write(block); err != nil {
+		return err
+	}
+	return r.flush()
+}
+
+// write writes b to the client.
+func (r *relay) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if r.BeforeWrite != nil {
+		r.BeforeWrite()
+	}
+	n, err := r.w.Write(b)
+	r.written += int64(n)
+	if err != nil {
+		return &ClientError{Err: err}
+	}
+	r.dirty = true
+	return nil
+}
+
+// flush sends what was written on its way.
+func (r *relay) flush() error {
+	if !r.dirty {
+		return nil
+	}
+	r.dirty = false
+	if err := r.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return &ClientError{Err: err}
+	}
+	return nil
+}
+
+// result returns what is known so far.
+func (r *relay) result() *Completion {
+	done := r.done
+	if done == nil {
+		done = r.answer.completion()
+	}
+	done.Usage = r.answer.usage // it may come behind the terminator
+	done.Events, done.Bytes = r.events, r.written
+	return done
+}

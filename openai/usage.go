@@ -1,0 +1,152 @@
+package openai
+
+import "bytes"
+
+// Usage is what an endpoint reported to have counted, in tokens. The zero
+// value means that it reported nothing.
+type Usage struct {
+	Reported         bool
+	PromptTokens     int64
+	CompletionTokens int64
+	TotalTokens      int64
+	CachedTokens     int64 // part of PromptTokens
+	ReasoningTokens  int64 // part of CompletionTokens
+}
+
+// parseUsage reads a usage object as chat completions, completions and
+// embeddings write it (prompt_tokens, …), or as the Responses API does
+// (input_tokens, …). One count that is negative, not whole, above 2⁵³ or not
+// a number makes the whole worthless: the result is the zero Usage.
+func parseUsage(raw []byte) Usage {
+	var u Usage
+	total := false
+	c := cursor{b: raw}
+	if !c.enter('{') {
+		return Usage{}
+	}
+	for c.member() {
+		var into *int64
+		switch string(c.key) {
+		case "prompt_tokens", "input_tokens":
+			into = &u.PromptTokens
+		case "completion_tokens", "output_tokens":
+			into = &u.CompletionTokens
+		case "total_tokens":
+			into, total = &u.TotalTokens, true
+		case "prompt_tokens_details", "input_tokens_details":
+			if !c.detail("cached_tokens", &u.CachedTokens) {
+				return Usage{}
+			}
+			continue
+		case "completion_tokens_details", "output_tokens_details":
+			if !c.detail("reasoning_tokens", &u.ReasoningTokens) {
+				return Usage{}
+			}
+			continue
+		default:
+			c.skip()
+			continue
+		}
+		if !c.count(into) {
+			return Usage{}
+		}
+		u.Reported = true
+	}
+	if c.bad || !u.Reported {
+		return Usage{}
+	}
+	if !total {
+		u.TotalTokens = u.PromptTokens + u.CompletionTokens
+	}
+	return u
+}
+
+// count reads a count; null counts as 0.
+func (c *cursor) count(into *int64) (ok bool) {
+	raw := c.raw()
+	if string(raw) == "null" {
+		return true
+	}
+	*into, ok = countOf(raw)
+	return ok
+}
+
+// detail reads one count of an object of counts.
+func (c *cursor) detail(name string, into *int64) bool {
+	if !c.enter('{') {
+		return true
+	}
+	for c.member() {
+		if string(c.key) != name {
+			c.skip()
+		} else if !c.count(into) {
+			return false
+		}
+	}
+	return !c.bad
+}
+
+// TailUsage finds the usage object in the last bytes of an answer that was
+// too large to hold. It reads backwards from the brace that closes the
+// answer, through strings and nesting, so that only a usage member of the
+// answer itself counts. The zero Usage means that there is none in tail.
+func TailUsage(tail []byte) Usage {
+	i := len(tail) - 1
+	for i >= 0 && isSpace(tail[i]) {
+		i--
+	}
+	if i < 0 || tail[i] != '}' {
+		return Usage{}
+	}
+	end := 0 // of the value of the top level being read
+	for open := 1; open > 0; {
+		if i--; i < 0 {
+			return Usage{}
+		}
+		switch tail[i] {
+		case '"':
+			if i = stringStart(tail, i); i < 0 {
+				return Usage{}
+			}
+		case '}', ']':
+			if open == 1 {
+				end = i + 1
+			}
+			open++
+		case '{', '[':
+			open--
+			if open == 1 && tail[i] == '{' && namedUsage(tail[:i]) {
+				return parseUsage(tail[i:end])
+			}
+		}
+	}
+	return Usage{}
+}
+
+// namedUsage reports that before ends with "usage": .
+func namedUsage(before []byte) bool {
+	before, ok := bytes.CutSuffix(bytes.TrimRight(before, " \t\r\n"), []byte(":"))
+	if !ok {
+		return false
+	}
+	before, ok = bytes.CutSuffix(bytes.TrimRight(before, " \t\r\n"), []byte(`"usage"`))
+	return ok && !bytes.HasSuffix(before, []byte(`\`))
+}
+
+// stringStart returns the position of the quote that opens the string which
+// closes at i, or -1. Quotes inside have an odd number of backslashes before
+// them; before the opening one stands punctuation.
+func stringStart(b []byte, i int) int {
+	for {
+		if i = bytes.LastIndexByte(b[:i], '"'); i < 0 {
+			return -1
+		}
+		slashes := 0
+		for slashes < i && b[i-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return i
+		}
+	}
+}
