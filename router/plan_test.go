@@ -1,0 +1,140 @@
+package router
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPlanHonoursFacts(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		facts   Facts
+		resting string
+		want    []string
+		wait    time.Duration
+		unknown bool
+	}{
+		{name: "none", want: []string{"0", "1", "2"}},
+		{name: "only", facts: Facts{Only: "1"}, want: []string{"1"}},
+		{name: "only, resting", facts: Facts{Only: "1"}, resting: "1", want: []string{}, wait: 5 * time.Second},
+		{name: "only, another resting", facts: Facts{Only: "1"}, resting: "0", want: []string{"1"}},
+		{name: "only, unknown", facts: Facts{Only: "x"}, want: []string{}, unknown: true},
+		{name: "prefer", facts: Facts{Prefer: "2"}, want: []string{"2", "0", "1"}},
+		{name: "prefer the first", facts: Facts{Prefer: "0"}, want: []string{"0", "1", "2"}},
+		{name: "prefer, resting", facts: Facts{Prefer: "2"}, resting: "2", want: []string{"0", "1"}},
+		{name: "prefer, unknown", facts: Facts{Prefer: "x"}, want: []string{"0", "1", "2"}},
+		{name: "only wins over prefer", facts: Facts{Only: "1", Prefer: "2"}, want: []string{"1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fleet, _ := fleetAt()
+			r := New(application("priority", 3), fleet)
+			if c.resting != "" {
+				r.Plan(Facts{Only: c.resting}).Next().Done(Outcome{Kind: Throttled, RetryAfter: 5 * time.Second})
+			}
+			p := r.Plan(c.facts)
+			if got := p.Wait(); got != c.wait {
+				t.Errorf("wait %v, want %v", got, c.wait)
+			}
+			if diff := cmp.Diff(c.want, order(p)); diff != "" {
+				t.Error(diff)
+			}
+			if p.Unknown() != c.unknown {
+				t.Errorf("unknown %v, want %v", p.Unknown(), c.unknown)
+			}
+		})
+	}
+}
+
+func TestPlanStopsWhenTheAttemptsAreSpent(t *testing.T) {
+	for _, c := range []struct{ maxAttempts, endpoints, want int }{
+		{0, 3, 3}, {1, 3, 1}, {2, 3, 2}, {3, 3, 3}, {9, 3, 3}, {0, 20, 20}, {0, 0, 0},
+	} {
+		fleet, _ := fleetAt()
+		app := application("priority", c.endpoints)
+		app.Retry.MaxAttempts = c.maxAttempts
+		p := New(app, fleet).Plan(Facts{})
+		if got := len(order(p)); got != c.want || p.Attempts() != c.want {
+			t.Errorf("%+v: %d leases, %d attempts", c, got, p.Attempts())
+		}
+	}
+}
+
+func TestPassedOverEndpointsAreNoAttempts(t *testing.T) {
+	fleet, _ := fleetAt()
+	app := application("priority", 3)
+	app.Retry.MaxAttempts = 2
+	r := New(app, fleet)
+	first(r, Outcome{Kind: Throttled})
+	if diff := cmp.Diff([]string{"1", "2"}, order(r.Plan(Facts{}))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPlanOffersAnEndpointWhoseRestEndsMeanwhile(t *testing.T) {
+	fleet, clock := fleetAt()
+	r := New(application("priority", 3), fleet)
+	first(r, Outcome{Kind: Throttled, RetryAfter: time.Second})
+	p := r.Plan(Facts{})
+	l := p.Next()
+	clock.advance(time.Second)
+	l.Done(Outcome{Kind: Failed})
+	if got := append([]string{l.Endpoint().ID}, order(p)...); !cmp.Equal(got, []string{"1", "0", "2"}) {
+		t.Errorf("order %v, want 1, then 0 whose rest is over, then 2", got)
+	}
+}
+
+func TestPlanOfNoEndpointsIsEmpty(t *testing.T) {
+	fleet, _ := fleetAt()
+	p := New(application("random", 0), fleet).Plan(Facts{})
+	if p.Next() != nil || p.Wait() != 0 || p.Unknown() {
+		t.Error("an application without endpoints offers one")
+	}
+}
+
+func TestWaitIsTheSmallestOfRestsAndLimits(t *testing.T) {
+	rest := func(r *Router, id string, d time.Duration) {
+		r.Plan(Facts{Only: id}).Next().Done(Outcome{Kind: Throttled, RetryAfter: d})
+	}
+	for _, c := range []struct {
+		name  string
+		rpm   [2]int
+		rests [2]time.Duration
+		want  time.Duration
+	}{
+		{"both rest", [2]int{}, [2]time.Duration{9 * time.Second, 5 * time.Second}, 5 * time.Second},
+		{"a rest and a limit", [2]int{0, 1}, [2]time.Duration{70 * time.Second, time.Second}, time.Minute},
+		{"a rest longer than the limit", [2]int{1, 1}, [2]time.Duration{70 * time.Second, 80 * time.Second}, 70 * time.Second},
+		{"one free", [2]int{0, 2}, [2]time.Duration{time.Hour, 0}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fleet, _ := fleetAt()
+			app := application("priority", 2)
+			for i := range app.Endpoints {
+				app.Endpoints[i].RPM = c.rpm[i]
+			}
+			r := New(app, fleet)
+			for i, e := range r.Endpoints() {
+				if c.rests[i] > 0 {
+					rest(r, e.ID, c.rests[i])
+				}
+			}
+			if got := r.Plan(Facts{}).Wait(); got != c.want {
+				t.Errorf("wait %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func BenchmarkPlanNextDone(b *testing.B) {
+	for _, strategy := range []string{"priority", "weighted", "roundRobin", "random", "leastBusy", "latency"} {
+		b.Run(strategy, func(b *testing.B) {
+			r := New(application(strategy, 3), NewFleet(time.Now))
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Plan(Facts{}).Next().Done(Outcome{Kind: Served, Latency: time.Millisecond})
+			}
+		})
+	}
+}
