@@ -1,0 +1,139 @@
+package metrics
+
+import (
+	"math"
+	"slices"
+	"sync/atomic"
+
+	"aigateway/persist"
+)
+
+// appCounts are what is counted of one application since it was configured.
+type appCounts struct {
+	requests  [operations][outcomes]atomic.Int64
+	durations [operations]histogram
+	firstByte histogram // of answers with a 2xx status
+	hits      atomic.Int64
+	score     atomicFloat // sum over hits
+}
+
+// endpointCounts are what is counted of one endpoint since it was configured.
+type endpointCounts struct {
+	windows   windows
+	attempts  [attemptOutcomes]atomic.Int64
+	durations histogram // of all attempts but canceled ones
+	tokens    [tokenTypes]atomic.Int64
+}
+
+// Observe counts an exchange of the application when it is over. It takes no
+// lock but when a window ends, and does not allocate. A nil App counts
+// nothing: what has no application is given to [Metrics.Unrouted].
+func (a *App) Observe(x *persist.Exchange) {
+	if a == nil {
+		return
+	}
+	a.totals.add(x)
+
+	op := operationOf(x.Operation)
+	a.counts.requests[op][outcomeOf(x)].Add(1)
+	a.counts.durations[op].observe(x.Duration)
+	if x.FirstByte > 0 && answered(x.Status) {
+		a.counts.firstByte.observe(x.FirstByte)
+	}
+	if x.Cached {
+		a.counts.hits.Add(1)
+		a.counts.score.add(x.CacheScore)
+	}
+
+	for i := range x.Attempts {
+		t := &x.Attempts[i]
+		if t.Endpoint < 0 || t.Endpoint >= len(a.endpoints) {
+			continue // not of this configuration
+		}
+		a.observeAttempt(a.endpoints[t.Endpoint], x, t, i == len(x.Attempts)-1)
+	}
+}
+
+// observeAttempt counts one attempt of x at e. The last attempt is the one
+// that the answer, or its beginning, and the tokens came from.
+func (a *App) observeAttempt(e *endpointCounts, x *persist.Exchange, t *persist.Attempt, last bool) {
+	outcome := attemptOutcomeOf(t, last && x.Cut)
+	e.attempts[outcome].Add(1)
+	w := e.windows.at(a.clock)
+	if last {
+		e.addTokens(w, x)
+	}
+	if outcome == attemptCanceled {
+		return // says nothing about the endpoint
+	}
+	e.durations.observe(t.Duration)
+	if outcome == attemptOK {
+		w.succeeded.Add(1)
+		w.latency.Add(int64(t.Duration))
+		if i := slices.Index(a.named, x.Call); i >= 0 {
+			w.named[i].Add(1)
+		}
+		return
+	}
+	w.failed.Add(1)
+	switch t.Status {
+	case 429:
+		w.throttled.Add(1)
+	case 400:
+		w.filtered.Add(1)
+	}
+}
+
+// addTokens credits the exchange's tokens to the endpoint. Counts that an
+// endpoint reports below 0 are taken for 0: a counter never falls.
+func (e *endpointCounts) addTokens(w *window, x *persist.Exchange) {
+	u := &x.Usage
+	total := u.TotalTokens
+	if total == 0 {
+		total = max(u.PromptTokens, 0) + max(u.CompletionTokens, 0)
+	}
+	addPositive(&w.tokens, total)
+	addPositive(&e.tokens[tokensInput], u.PromptTokens)
+	addPositive(&e.tokens[tokensOutput], u.CompletionTokens)
+	addPositive(&e.tokens[tokensCachedInput], u.CachedTokens)
+	addPositive(&e.tokens[tokensReasoning], u.ReasoningTokens)
+}
+
+func addPositive(counter *atomic.Int64, n int64) {
+	if n > 0 {
+		counter.Add(n)
+	}
+}
+
+// add counts an exchange as answered by the cache, answered by an endpoint, or
+// failed. An answer that the client did not wait for was still answered; one
+// that the endpoint broke off was not.
+func (t *totals) add(x *persist.Exchange) {
+	switch {
+	case x.Cached:
+		t.cached.Add(1)
+	case answered(x.Status) && !x.Cut:
+		t.success.Add(1)
+	default:
+		t.failed.Add(1)
+	}
+}
+
+// atomicFloat is a sum of floats.
+type atomicFloat struct{ bits atomic.Uint64 }
+
+// add adds f; what is not a finite number is left out, for it would spoil the
+// sum for good.
+func (s *atomicFloat) add(f float64) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return
+	}
+	for {
+		old := s.bits.Load()
+		if s.bits.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+f)) {
+			return
+		}
+	}
+}
+
+func (s *atomicFloat) value() float64 { return math.Float64frombits(s.bits.Load()) }
