@@ -1,0 +1,277 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"aigateway/backend"
+	"aigateway/openai"
+	"aigateway/persist"
+	"aigateway/router"
+)
+
+const (
+	// holdAnswer is how much of an answer that is not a stream is read before
+	// any of it is sent on: within it an answer that breaks off can still be
+	// asked of another endpoint.
+	holdAnswer = 1 << 20
+	// holdStream is how much of a stream is read ahead in search of its first
+	// content. Azure's opening events are about 1 KiB.
+	holdStream = 64 << 10
+)
+
+// answer is what an endpoint answered, its first part read and found good. It
+// holds the endpoint's lease until it is closed.
+type answer struct {
+	lease   *router.Lease
+	attempt *persist.Attempt
+	resp    *http.Response
+
+	events *openai.Events // of a stream
+	// body is what has been read of another answer; whole tells that nothing
+	// follows it.
+	body  []byte
+	whole bool
+	// hideUsage: the gateway asked for the usage event, the client did not.
+	hideUsage bool
+
+	latency time.Duration // until the answer's first part
+	result  router.Kind
+	ended   time.Time
+}
+
+// forward asks endpoints, in the order of the router's plan, until one
+// answers well. The answer must be closed. req is the body as edited so far,
+// nil when it is not JSON of OpenAI's format.
+func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, x *persist.Exchange) (*answer, error) {
+	facts := router.Facts{}
+	if wanted := call.Header["X-Gateway-Endpoint"]; wanted != nil && in.app.EndpointHeader {
+		facts.Only = wanted[0]
+	}
+	plan := in.app.Router.Plan(facts)
+	var last error
+	for lease := plan.Next(); lease != nil; lease = plan.Next() {
+		if in.stream != nil && in.stream.n > 0 {
+			lease.Done(router.Outcome{Kind: router.Canceled})
+			break // what has been streamed cannot be sent again
+		}
+		a, err := s.attempt(ctx, in, call, req, lease, x)
+		if err == nil {
+			return a, nil
+		}
+		last = err
+		if !elsewhere(err) {
+			return nil, err
+		}
+	}
+	var failed *backend.Error
+	if last == nil || errors.As(last, &failed) && failed.Status == http.StatusTooManyRequests {
+		if facts.Only != "" && last == nil && !in.app.has(facts.Only) {
+			return nil, &refusal{http.StatusBadRequest, codeInvalidPayload,
+				"AI application " + in.app.AppID + " has no endpoint with the id in x-gateway-endpoint.", ""}
+		}
+		return nil, &busyError{wait: plan.Wait()}
+	}
+	return nil, last
+}
+
+// attempt makes one call to one endpoint.
+func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, lease *router.Lease, x *persist.Exchange) (*answer, error) {
+	ep := lease.Endpoint()
+	x.Attempts = append(x.Attempts, persist.Attempt{Endpoint: ep.Index, ID: ep.ID, Start: s.now()})
+	a := &answer{lease: lease, attempt: &x.Attempts[len(x.Attempts)-1]}
+	target := in.app.targets[ep.Index]
+
+	body, err := a.dress(target, req, in.operation)
+	if err != nil {
+		lease.Done(router.Outcome{Kind: router.Canceled})
+		return nil, err
+	}
+	if body != nil {
+		call.Body = body
+	}
+	a.resp, err = s.backend.Do(ctx, target, call)
+	if err == nil {
+		a.attempt.Status = a.resp.StatusCode
+		err = a.inspect(in, req)
+	}
+	a.latency = s.now().Sub(a.attempt.Start)
+	if err == nil {
+		lease.Answered()
+		return a, nil
+	}
+	if a.resp != nil {
+		a.resp.Body.Close()
+	}
+	if a.events != nil {
+		a.events.Release()
+	}
+	lease.Done(a.blame(err))
+	a.attempt.Duration = a.latency
+	return nil, err
+}
+
+// dress returns the body as this endpoint wants it, or nil to leave it.
+func (a *answer) dress(target *backend.Target, req *openai.Request, operation string) ([]byte, error) {
+	if req == nil {
+		return nil, nil
+	}
+	model := target.Model()
+	if model == req.Model {
+		model = ""
+	}
+	ask := req.Stream && !req.WantsUsage && target.AskUsage() && (operation == opChat || operation == opCompletions)
+	a.hideUsage = ask
+	if model == "" && !ask {
+		return req.Bytes(), nil
+	}
+	dressed := req.Clone()
+	if model != "" {
+		if err := dressed.Set("model", model); err != nil {
+			return nil, err
+		}
+	}
+	if ask {
+		if err := dressed.AskUsage(); err != nil {
+			return nil, err
+		}
+	}
+	return dressed.Bytes(), nil
+}
+
+// inspect reads the first part of an answer and refuses what is none.
+func (a *answer) inspect(in *inbound, req *openai.Request) error {
+	kind := mediaType(a.resp.Header.Get("Content-Type"))
+	if kind == "text/event-stream" {
+		a.events = openai.NewEvents(a.resp.Body)
+		if err := a.events.Peek(holdStream); err != nil {
+			return streamError(err)
+		}
+		return nil
+	}
+	if kind == "text/html" {
+		return errNotJSON
+	}
+	known := in.operation == opChat || in.operation == opCompletions || in.operation == opEmbeddings
+	if !known && kind != "" && !strings.Contains(kind, "json") {
+		return nil // speech, an image, a transcript: passed on as it comes
+	}
+	if err := a.hold(); err != nil {
+		return err
+	}
+	if req != nil && a.resp.StatusCode != http.StatusNoContent && !openai.LooksLikeJSONObject(a.body) {
+		return errNotJSON
+	}
+	return nil
+}
+
+// errNotJSON: an answer that no client of the API could read, such as a
+// proxy's page. It counts as the endpoint's failure.
+var errNotJSON = &backend.Error{Fault: backend.Protocol, Err: errors.New("the answer is not JSON")}
+
+// hold reads the answer, up to holdAnswer bytes of it.
+func (a *answer) hold() error {
+	size := a.resp.ContentLength
+	if size < 0 {
+		size = 8 << 10
+	}
+	a.body = make([]byte, 0, min(size, holdAnswer)+1)
+	for len(a.body) < holdAnswer {
+		if len(a.body) == cap(a.body) {
+			a.body = append(a.body, 0)[:len(a.body)]
+		}
+		n, err := a.resp.Body.Read(a.body[len(a.body):min(cap(a.body), holdAnswer)])
+		a.body = a.body[:len(a.body)+n]
+		if err == io.EOF {
+			a.whole = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// streamError gives a stream that failed before its first content the form of
+// a call that failed.
+func streamError(err error) error {
+	var failed *backend.Error
+	var said *openai.StreamError
+	switch {
+	case errors.As(err, &failed):
+		return err
+	case errors.As(err, &said):
+		e := &backend.Error{Status: said.Status, Body: said.Body, Header: http.Header{"Content-Type": {"application/json"}}}
+		if e.Status == http.StatusTooManyRequests {
+			e.RetryAfter = backend.RetryAfter(nil, time.Time{})
+		}
+		return e
+	}
+	return &backend.Error{Fault: backend.Protocol, Err: err}
+}
+
+// blame notes an attempt that failed and says what its endpoint is charged
+// with.
+func (a *answer) blame(err error) router.Outcome {
+	var failed *backend.Error
+	if !errors.As(err, &failed) {
+		return router.Outcome{Kind: router.Canceled}
+	}
+	a.attempt.Fault = string(failed.Fault)
+	if failed.Status != 0 {
+		a.attempt.Status = failed.Status
+	}
+	switch status := failed.Status; {
+	case failed.Fault == backend.Canceled, failed.Fault == backend.Upload:
+		return router.Outcome{Kind: router.Canceled}
+	case failed.Fault != "", status >= 500, status < 400,
+		status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusRequestTimeout:
+		return router.Outcome{Kind: router.Failed, Latency: a.latency}
+	case status == http.StatusTooManyRequests:
+		return router.Outcome{Kind: router.Throttled, RetryAfter: failed.RetryAfter, Latency: a.latency}
+	}
+	return router.Outcome{Kind: router.Neutral, Latency: a.latency}
+}
+
+// elsewhere reports whether another endpoint may be asked after err: contract
+// section 6.
+func elsewhere(err error) bool {
+	var failed *backend.Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	switch status := failed.Status; {
+	case failed.Fault == backend.Canceled, failed.Fault == backend.Upload:
+		return false
+	case failed.Fault != "", status >= 500, status < 400:
+		return true
+	default:
+		return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusNotFound ||
+			status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
+	}
+}
+
+// close ends the answer: the endpoint learns how it went, exactly once.
+func (a *answer) close(now time.Time) {
+	a.resp.Body.Close()
+	if a.events != nil {
+		a.events.Release()
+	}
+	a.attempt.Duration = now.Sub(a.attempt.Start)
+	a.lease.Done(router.Outcome{Kind: a.result, Latency: a.latency})
+}
+
+// has reports whether the application has an endpoint with an id.
+func (app *App) has(id string) bool {
+	for i := range app.Endpoints {
+		if app.Endpoints[i].ID == id {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"aigateway/openai"
+	"aigateway/persist"
+)
+
+// byPath answers a call whose application is named in the path.
+func (s *Server) byPath(c *gin.Context) {
+	s.infer(c, func(snap *Snapshot, in *inbound) error {
+		in.app = snap.App(c.Param("app"))
+		in.operation = strings.Trim(c.Param("operation"), "/")
+		return nil
+	})
+}
+
+// byModel answers a call whose application is named by the body's model, as
+// OpenAI's SDKs do it.
+func (s *Server) byModel(c *gin.Context) {
+	s.infer(c, func(snap *Snapshot, in *inbound) error {
+		in.operation = strings.Trim(c.Param("operation"), "/")
+		if err := in.read(c, snap.maxBody, snap.Config.Server.BodyTimeout.Duration(), true); err != nil {
+			return err
+		}
+		model, err := in.model()
+		if err != nil {
+			return err
+		}
+		in.app = snap.App(model)
+		in.byModel = true
+		return nil
+	})
+}
+
+// infer answers one inference call: who asks, of what, and may they; then the
+// application's kind decides who answers.
+func (s *Server) infer(c *gin.Context, name func(*Snapshot, *inbound) error) {
+	snap := s.live.Load() // one configuration for the whole request
+	in := &inbound{now: s.now}
+	x := &persist.Exchange{RequestID: c.Writer.Header()["X-Request-Id"][0], Start: s.now(), Operation: "other"}
+	s.metrics.Begin()
+	defer s.settle(c, in, x)
+
+	err := s.identify(c, snap, in, x, name)
+	if err == nil {
+		switch {
+		case !in.app.AppType.Inference():
+			err = s.service(c, in, x)
+		case in.form():
+			err = s.passthrough(c, in, x)
+		default:
+			err = s.complete(c, in, x)
+		}
+	}
+	if err == nil {
+		return
+	}
+	if gone(c) && !errors.Is(err, errDraining) {
+		x.Aborted = true
+	}
+	o := s.refuse(c, err)
+	x.Status, x.Code = o.status, o.code
+	if c.Writer.Written() && isBegun(err) {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// identify finds the caller and the application, and reads whether the one may
+// use the other.
+func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persist.Exchange, name func(*Snapshot, *inbound) error) error {
+	caller, ok := snap.callers.Identify(c.Request.Header)
+	if !ok {
+		return &refusal{http.StatusUnauthorized, codeUnauthorized,
+			"This gateway needs a key: send it as api-key, or as Authorization: Bearer.", ""}
+	}
+	x.Caller, x.Tenant = caller.ID, caller.Tenant
+	if err := name(snap, in); err != nil {
+		return err
+	}
+	if in.app == nil {
+		return &refusal{http.StatusNotFound, codeNotFound,
+			"No AI application has this id. GET /instanceinfo lists the configured applications.", ""}
+	}
+	x.App = in.app.AppID
+	if !caller.May(in.app.AppID) {
+		return &refusal{http.StatusForbidden, codeForbidden,
+			"This key may not use AI application " + in.app.AppID + ".", ""}
+	}
+	if thread := c.Request.Header["X-Thread-Id"]; thread != nil && in.app.AppType.Inference() {
+		return &refusal{http.StatusBadRequest, codeInvalidPayload,
+			"Conversation memory is off for AI application " + in.app.AppID + "; send the request without x-thread-id.", ""}
+	}
+	return in.read(c, in.app.MaxBodyBytes, snap.Config.Server.BodyTimeout.Duration(), false)
+}
+
+// complete answers chat completions, completions, embeddings, and every other
+// inference call with a JSON body.
+func (s *Server) complete(c *gin.Context, in *inbound, x *persist.Exchange) error {
+	req, err := openai.ParseRequest(in.body)
+	if err != nil {
+		return err
+	}
+	in.operation = operation(in, req)
+	x.Operation, x.Model, x.User, x.Stream = in.operation, req.Model, req.User, req.Stream
+	switch in.operation {
+	case opChat:
+		return s.chat(c, in, req, x)
+	case opCompletions:
+		return s.completions(c, in, req, x)
+	case opEmbeddings:
+		return s.embeddings(c, in, req, x)
+	}
+	return s.otherJSON(c, in, req, x)
+}
+
+// The operations that the gateway knows more of than their path.
+const (
+	opChat        = "chat/completions"
+	opCompletions = "completions"
+	opEmbeddings  = "embeddings"
+)
+
+// operation is what a request asks for: what the application's endpoints are
+// configured to do, else what the client's path says, else what the body is
+// made for.
+func operation(in *inbound, req *openai.Request) string {
+	switch {
+	case in.app.operation != "":
+		return in.app.operation
+	case in.operation != "":
+		return in.operation
+	case req.HasMessages:
+		return opChat
+	case req.HasPrompt:
+		return opCompletions
+	case req.HasInput:
+		return opEmbeddings
+	}
+	return ""
+}
+
+// gone reports whether the client has left.
+func gone(c *gin.Context) bool { return c.Request.Context().Err() != nil }
+
+// isBegun reports whether err is a fault after the first byte.
+func isBegun(err error) bool {
+	var broken *brokenAnswer
+	return errors.As(err, &broken)
+}
+
+// allow refuses models that the application is not for.
+func (in *inbound) allow(model string) error {
+	if in.app.models == nil || in.byModel || model == "" || in.app.models[model] {
+		return nil
+	}
+	return &refusal{http.StatusBadRequest, codeInvalidPayload,
+		"AI application " + in.app.AppID + " does not take this model; it takes " + strings.Join(in.app.AllowedModels, ", ") + ".", "model"}
+}
+
+// deadline is the end of the request's total budget; zero is none.
+func (in *inbound) deadline(start time.Time) time.Time {
+	total := in.app.Timeouts.Total.Duration()
+	if total <= 0 {
+		return time.Time{}
+	}
+	return start.Add(total)
+}

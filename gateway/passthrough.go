@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"github.com/gin-gonic/gin"
+
+	"aigateway/backend"
+	"aigateway/openai"
+	"aigateway/persist"
+)
+
+// otherJSON answers an inference call that the gateway knows by its path only:
+// responses, images, moderations, speech.
+func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *persist.Exchange) error {
+	if err := in.allow(req.Model); err != nil {
+		return err
+	}
+	alive := s.keepAlive(c, in.app, req.Stream)
+	answered, err := s.forward(c.Request.Context(), in, in.call(c, x), req, x)
+	alive.stop()
+	if err != nil {
+		return begun(c, err)
+	}
+	defer s.close(answered)
+	return s.relay(c, answered, false, x)
+}
+
+// passthrough answers an inference call whose body is a form or a file, such
+// as a transcription. A long one is streamed; then only one endpoint can be
+// asked once its first bytes have left.
+func (s *Server) passthrough(c *gin.Context, in *inbound, x *persist.Exchange) error {
+	if in.app.operation != "" {
+		in.operation = in.app.operation
+	}
+	x.Operation = in.operation
+	answered, err := s.forward(c.Request.Context(), in, in.call(c, x), nil, x)
+	if err != nil {
+		return err
+	}
+	defer s.close(answered)
+	return s.relay(c, answered, false, x)
+}
+
+// call is what every endpoint is asked for this request.
+func (in *inbound) call(c *gin.Context, x *persist.Exchange) *backend.Call {
+	call := &backend.Call{
+		Path: in.operation, Header: c.Request.Header, ContentType: in.contentType,
+		Body: in.body, Deadline: in.deadline(x.Start),
+	}
+	if !in.form() {
+		call.ContentType = "application/json"
+	}
+	if in.stream != nil {
+		call.Stream, call.Length = in.stream, in.length
+	}
+	return call
+}

@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"aigateway/persist"
+)
+
+// settle is the work after the answer: counters at once, and the access line.
+// It runs also when the answer is being cut off.
+func (s *Server) settle(c *gin.Context, in *inbound, x *persist.Exchange) {
+	x.Duration = s.now().Sub(x.Start)
+	x.BytesIn = in.received()
+	if x.Status == 0 {
+		x.Status = http.StatusInternalServerError // a panic is on its way up
+	}
+	s.metrics.End()
+	if in.app != nil {
+		in.app.Metrics.Observe(x)
+	} else {
+		s.metrics.Unrouted(x)
+	}
+	s.logExchange(c, x)
+}
+
+// logExchange writes the access line of an inference call. It names no
+// content, no key, and of the path only its pattern.
+func (s *Server) logExchange(c *gin.Context, x *persist.Exchange) {
+	ctx := c.Request.Context()
+	if !s.log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 24)
+	attrs = append(attrs,
+		slog.String("request_id", x.RequestID),
+		slog.String("method", c.Request.Method),
+		slog.String("route", c.FullPath()),
+		slog.String("app", x.App),
+		slog.String("operation", shown(x.Operation, 64)),
+		slog.Int("status", x.Status),
+		slog.Float64("duration_ms", millis(x.Duration)),
+		slog.Int64("bytes_in", x.BytesIn),
+		slog.Int64("bytes_out", x.BytesOut),
+		slog.Bool("stream", x.Stream),
+		slog.Int("attempts", len(x.Attempts)),
+		slog.String("remote", c.Request.RemoteAddr),
+	)
+	if n := len(x.Attempts); n > 0 {
+		last := &x.Attempts[n-1]
+		attrs = append(attrs, slog.String("endpoint", last.ID))
+		if last.Fault != "" {
+			attrs = append(attrs, slog.String("fault", last.Fault))
+		}
+		if x.FirstByte > 0 {
+			attrs = append(attrs, slog.Float64("first_byte_ms", millis(x.FirstByte)))
+		}
+	}
+	if x.Caller != "" {
+		attrs = append(attrs, slog.String("caller", x.Caller))
+	}
+	if x.Code != "" {
+		attrs = append(attrs, slog.String("code", x.Code))
+	}
+	if x.Usage.Reported {
+		attrs = append(attrs, slog.Int64("tokens_in", x.Usage.PromptTokens), slog.Int64("tokens_out", x.Usage.CompletionTokens))
+	}
+	if x.Aborted {
+		attrs = append(attrs, slog.Bool("aborted", true))
+	}
+	if x.Cut {
+		attrs = append(attrs, slog.Bool("cut", true))
+	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+}
+
+// page runs a handler of the gateway's own pages, and writes its access line.
+func (s *Server) page(handle func(*gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		start := s.now()
+		if err := handle(c); err != nil {
+			s.refuse(c, err)
+		}
+		s.log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
+			slog.String("request_id", c.Writer.Header().Get("X-Request-Id")),
+			slog.String("method", shown(c.Request.Method, 20)),
+			slog.String("route", c.FullPath()),
+			slog.Int("status", c.Writer.Status()),
+			slog.Float64("duration_ms", millis(s.now().Sub(start))),
+			slog.String("remote", c.Request.RemoteAddr))
+	}
+}
+
+func millis(d time.Duration) float64 {
+	ms, _ := strconv.ParseFloat(strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 3, 64), 64)
+	return ms
+}

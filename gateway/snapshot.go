@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rs/cors"
+
+	"aigateway/auth"
+	"aigateway/backend"
+	"aigateway/config"
+	"aigateway/metrics"
+	"aigateway/router"
+)
+
+// Snapshot is one configuration, compiled and ready to serve. It is immutable
+// and owns nothing that must be closed.
+type Snapshot struct {
+	Config     *config.Config
+	Generation uint64
+	Loaded     time.Time
+
+	apps    []*App
+	byID    map[string]*App
+	folded  map[string]*App // by lower-case id; nil where two apps share one
+	callers *auth.Callers
+	cors    *cors.Cors
+	label   string // of x-gateway-config
+	maxBody int64  // of the app that allows most
+}
+
+// App is one AI application in a snapshot.
+type App struct {
+	*config.Application
+	Router  *router.Router
+	Metrics *metrics.App
+
+	targets   []*backend.Target
+	models    map[string]bool // allowed; nil allows any
+	searchKey string          // put in place of the SearchAIApp's id in on-your-data requests
+	// operation is what every endpoint's URI asks for, such as
+	// "chat/completions"; empty when the client's path decides.
+	operation string
+}
+
+// compile makes a snapshot of cfg. Everything that can fail happens here.
+func (s *Server) compile(cfg *config.Config) (*Snapshot, error) {
+	snap := &Snapshot{
+		Config: cfg,
+		Loaded: s.now(),
+		byID:   make(map[string]*App, len(cfg.Applications)),
+		folded: make(map[string]*App, len(cfg.Applications)),
+		cors: cors.New(cors.Options{
+			AllowedOrigins: cfg.Server.CORS.AllowedOrigins,
+			AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "DELETE"},
+			AllowedHeaders: []string{"*"},
+			ExposedHeaders: exposed,
+			MaxAge:         600,
+		}),
+		callers: auth.NewCallers(cfg.Callers),
+	}
+	for i := range cfg.Applications {
+		app, err := s.compileApp(cfg, &cfg.Applications[i])
+		if err != nil {
+			return nil, err
+		}
+		snap.apps = append(snap.apps, app)
+		snap.byID[app.AppID] = app
+		snap.maxBody = max(snap.maxBody, app.MaxBodyBytes)
+		low := strings.ToLower(app.AppID)
+		if _, taken := snap.folded[low]; taken {
+			app = nil
+		}
+		snap.folded[low] = app
+	}
+	return snap, nil
+}
+
+func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, error) {
+	app := &App{Application: a, Router: router.New(a, s.fleet)}
+	for i := range a.Endpoints {
+		t, err := backend.NewTarget(a, &a.Endpoints[i])
+		if err != nil {
+			return nil, err
+		}
+		app.targets = append(app.targets, t)
+		if i == 0 {
+			app.operation = t.Operation()
+		} else if t.Operation() != app.operation {
+			app.operation = ""
+		}
+	}
+	if len(a.AllowedModels) > 0 {
+		app.models = make(map[string]bool, len(a.AllowedModels))
+		for _, m := range a.AllowedModels {
+			app.models[m] = true
+		}
+	}
+	if a.SearchAIApp != "" {
+		search := cfg.App(a.SearchAIApp)
+		if search == nil || len(search.Endpoints) == 0 {
+			return nil, fmt.Errorf("application %s: searchAiApp %q names no application", a.AppID, a.SearchAIApp)
+		}
+		app.searchKey = search.Endpoints[0].APIKey.Reveal()
+	}
+	return app, nil
+}
+
+// App returns the application with an id: exactly as configured, else in any
+// case when only one is meant.
+func (s *Snapshot) App(id string) *App {
+	if app, ok := s.byID[id]; ok {
+		return app
+	}
+	return s.folded[strings.ToLower(id)]
+}
+
+// exposed are the answer headers that a browser's script may read.
+var exposed = []string{
+	"X-Request-Id", "X-Thread-Id", "X-Gateway-Endpoint", "X-Gateway-Attempts", "X-Gateway-Config",
+	"X-Cache", "X-Cache-Layer", "X-Cache-Score", "X-Cache-Entry", "Age",
+	"Retry-After", "Retry-After-Ms", "X-Ms-Region", "Apim-Request-Id",
+	"X-Ratelimit-Limit-Requests", "X-Ratelimit-Limit-Tokens",
+	"X-Ratelimit-Remaining-Requests", "X-Ratelimit-Remaining-Tokens",
+	"X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens",
+}
