@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+
+	"aigateway"
+	"aigateway/config"
+	"aigateway/simulator"
+)
+
+const (
+	// simulatorAddress is where the sample configuration expects the models.
+	simulatorAddress = "127.0.0.1:8900"
+	demoKey          = "demo-admin-key"
+)
+
+type demoCommand struct {
+	Port int `default:"8000" help:"Port of the gateway; another is taken when it is in use."`
+}
+
+// Run serves the sample configuration with simulated models behind it, all on
+// loopback and in this process, until it is told to stop.
+func (cmd *demoCommand) Run(p *process) error {
+	models, moved, err := listenNear(simulatorAddress)
+	if err != nil {
+		return err
+	}
+	if moved {
+		fmt.Fprintf(p.stdout, "%s is in use: the simulated models are at %s\n", simulatorAddress, models.Addr())
+	}
+	wanted := net.JoinHostPort("127.0.0.1", strconv.Itoa(cmd.Port))
+	listener, moved, err := listenNear(wanted)
+	if err != nil {
+		models.Close()
+		return err
+	}
+	if moved {
+		fmt.Fprintf(p.stdout, "%s is in use: the gateway is at %s\n", wanted, listener.Addr())
+	}
+
+	web := &http.Server{Handler: simulator.New(simulator.Options{}), ReadHeaderTimeout: headerWithin}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := web.Serve(models); !errors.Is(err, http.ErrServerClosed) {
+			fmt.Fprintln(p.stderr, "simulated models stopped:", err)
+		}
+	}()
+	defer func() {
+		web.Close()
+		<-stopped
+	}()
+
+	port := listener.Addr().(*net.TCPAddr).Port
+	settings, err := config.FromEnv(demoEnvironment(port))
+	if err != nil {
+		return startFault(p, err)
+	}
+	log, closeLog, err := newLog(settings.LogFile, settings.LogLevel, p.stderr)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	source := demoSource{file: settings.ConfigFile, models: models.Addr().String()}
+	err = serve(p, settings, source, log, listener, func() {
+		fmt.Fprintf(p.stdout, welcome, "http://"+listener.Addr().String(), demoKey)
+	})
+	if err == nil {
+		fmt.Fprintln(p.stdout, "stopped")
+	}
+	return err
+}
+
+// demoEnvironment is the process's environment where the demo does not have
+// its own mind.
+func demoEnvironment(port int) func(string) (string, bool) {
+	own := map[string]string{
+		"API_GATEWAY_LISTEN": "127.0.0.1",
+		"API_GATEWAY_PORT":   strconv.Itoa(port),
+		"API_GATEWAY_KEY":    demoKey,
+		"API_GATEWAY_NAME":   "demo",
+	}
+	return func(name string) (string, bool) {
+		if v, ok := own[name]; ok {
+			return v, true
+		}
+		v, ok := os.LookupEnv(name)
+		if !ok && name == "API_GATEWAY_LOG_LEVEL" {
+			return "warn", true // the terminal is for the demo's answers
+		}
+		return v, ok
+	}
+}
+
+// listenNear listens on an address, or on another port of its host when that
+// one is in use.
+func listenNear(address string) (l net.Listener, moved bool, err error) {
+	if l, err = net.Listen("tcp", address); err == nil {
+		return l, false, nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, false, fmt.Errorf("listening on %s: %w", address, err)
+	}
+	if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+		return nil, false, fmt.Errorf("listening on %s: %w", host, err)
+	}
+	return l, true, nil
+}
+
+// demoSource is the configuration file of the working directory, or the sample
+// where there is none, with the address of the simulated models put in.
+type demoSource struct{ file, models string }
+
+// Read reads the file anew.
+func (s demoSource) Read(ctx context.Context) ([]byte, string, error) {
+	data, _, err := config.File{Path: s.file}.Read(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = aigateway.Sample(), nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	data = bytes.ReplaceAll(data, []byte(simulatorAddress), []byte(s.models))
+	sum := sha256.Sum256(data)
+	return data, hex.EncodeToString(sum[:]), nil
+}
+
+var _ config.Source = demoSource{}
+
+// welcome says what to try; its arguments are the gateway's URL and its key.
+const welcome = `The gateway is at %[1]s, with simulated models behind it. Ctrl-C stops it. Try, in another terminal:
+
+  # a chat answer
+  curl -s %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"What is a gateway?"}]}'
+
+  # the same as a stream
+  curl -sN %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"stream":true,"messages":[{"role":"user","content":"What is a gateway?"}]}'
+
+  # the first endpoint takes 3 requests a minute: watch the second take over, then both refuse
+  for i in $(seq 12); do curl -s -o /dev/null -D - %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"hi"}]}' | tr -d '\r' | awk '/^HTTP/{s=$2} /^X-Gateway-Endpoint/{e=$2} /^Retry-After:/{r=$2} END{print s, "endpoint:", e, "retry-after:", r}'; done
+
+  # what the gateway counts, what it is, and how it is told to read its configuration again
+  curl -s %[1]s/metrics
+  curl -s '%[1]s/metrics?format=prometheus'
+  curl -s %[1]s/instanceinfo
+  curl -s -X POST %[1]s/reconfig -H 'authorization: Bearer %[2]s'
+
+`

@@ -1,0 +1,6 @@
+// Command gateway stands between chatbots and the models they use.
+package main
+
+import "os"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"aigateway/config"
+	"aigateway/gateway"
+	"aigateway/job"
+)
+
+const (
+	// refreshEvery is how often the configuration file is looked at.
+	refreshEvery = 2 * time.Second
+	// unusedFor is when an idle connection to an endpoint is closed; Azure's
+	// front ends close theirs after 4 minutes.
+	unusedFor = 90 * time.Second
+	// clientIdle is how long a client may keep an unused connection.
+	clientIdle = 2 * time.Minute
+	// headerWithin bounds the arrival of a request's header.
+	headerWithin = 10 * time.Second
+	// rawHeaderBytes is where net/http itself stops reading a header. The
+	// configured bound is below it, so that what is between the two is refused
+	// in JSON.
+	rawHeaderBytes = 1 << 20
+)
+
+type serveCommand struct{}
+
+// Run serves until the process is told to stop.
+func (*serveCommand) Run(p *process) error {
+	settings, err := config.FromEnv(os.LookupEnv)
+	if err != nil {
+		return startFault(p, err)
+	}
+	log, closeLog, err := newLog(settings.LogFile, settings.LogLevel, p.stderr)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	listener, err := net.Listen("tcp", net.JoinHostPort(settings.Listen, strconv.Itoa(settings.Port)))
+	if err != nil {
+		return fmt.Errorf("opening port %d (API_GATEWAY_PORT): %w", settings.Port, err)
+	}
+	return serve(p, settings, config.File{Path: settings.ConfigFile}, log, listener, nil)
+}
+
+// startFault prints every fault that keeps the gateway from starting.
+func startFault(p *process, err error) error {
+	fmt.Fprintf(p.stderr, "gateway: cannot start:\n%v\n", err)
+	return exit(1)
+}
+
+// serve runs the gateway on a listener until the process ends, then drains it.
+// ready, if not nil, is called when the first request can come.
+func serve(p *process, settings *config.Settings, source config.Source, log *slog.Logger, listener net.Listener, ready func()) error {
+	defer listener.Close()
+	server, err := gateway.New(p.ctx, gateway.Options{
+		Settings: settings, Source: source, Log: log, Version: version(),
+	})
+	if err != nil {
+		return startFault(p, err)
+	}
+	warn(log, settings, server.Config(), listener)
+
+	jobs := job.NewGroup(log)
+	jobs.Every("configuration", refreshEvery, server.Refresh)
+	jobs.Every("idle connections", unusedFor/3, func(context.Context) { server.CloseIdle(unusedFor) })
+	jobs.Go("reload on SIGHUP", func(ctx context.Context) { reloadOnHangup(ctx, server, log) })
+
+	base, cut := gateway.BaseContext()
+	web := &http.Server{
+		Handler:           server.Handler(),
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ReadHeaderTimeout: headerWithin,
+		IdleTimeout:       clientIdle,
+		MaxHeaderBytes:    rawHeaderBytes,
+		Protocols:         new(http.Protocols),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	web.Protocols.SetHTTP1(true)
+	web.Protocols.SetHTTP2(true)
+	web.Protocols.SetUnencryptedHTTP2(true)
+	if tls := server.Config().Server.TLS; tls.CertFile != "" {
+		certificate, err := newCertificate(tls)
+		if err != nil {
+			return startFault(p, err)
+		}
+		web.TLSConfig = certificate.config()
+		jobs.Every("certificate", refreshEvery, func(context.Context) { certificate.refresh(log) })
+	}
+
+	served := make(chan error, 1)
+	jobs.Go("listener", func(context.Context) { served <- listenAndServe(web, listener) })
+	log.Info("gateway listening", "address", listener.Addr().String(), "version", version())
+	if ready != nil {
+		ready()
+	}
+	select {
+	case err = <-served:
+	case <-p.ctx.Done():
+		err = drain(server, web, cut, log)
+	}
+	server.CloseIdle(0)
+	closing, done := context.WithTimeout(context.Background(), 5*time.Second)
+	defer done()
+	return errors.Join(err, jobs.Close(closing))
+}
+
+func listenAndServe(web *http.Server, listener net.Listener) error {
+	serve := func() error { return web.Serve(listener) }
+	if web.TLSConfig != nil {
+		serve = func() error { return web.ServeTLS(listener, "", "") }
+	}
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+// drain stops accepting, waits for what runs, streams too, up to the
+// configured limit, and then cuts off the rest.
+func drain(server *gateway.Server, web *http.Server, cut func(), log *slog.Logger) error {
+	server.Drain()
+	limit := server.Config().Server.DrainTimeout.Duration()
+	log.Info("gateway stopping", "wait_at_most", limit.String())
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := web.Shutdown(ctx); err == nil {
+		cut()
+		log.Info("gateway stopped")
+		return nil
+	}
+	log.Warn("requests still run; they are cut off")
+	cut()
+	ctx, cancel = context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := web.Shutdown(ctx); err != nil {
+		return web.Close()
+	}
+	return nil
+}
+
+// reloadOnHangup reloads the configuration at each SIGHUP.
+func reloadOnHangup(ctx context.Context, server *gateway.Server, log *slog.Logger) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			if _, err := server.Reload(ctx); err != nil {
+				log.Error("configuration refused; the old one stays in force", "error", err)
+			}
+		}
+	}
+}
+
+// warn says at start what an operator would want to know.
+func warn(log *slog.Logger, settings *config.Settings, cfg *config.Config, listener net.Listener) {
+	addr, ok := listener.Addr().(*net.TCPAddr)
+	if beyond := !ok || !addr.IP.IsLoopback(); beyond {
+		if len(cfg.Callers) == 0 {
+			log.Warn("anyone who reaches this port may use every application: configure callers, or listen on loopback (API_GATEWAY_LISTEN=127.0.0.1)")
+		}
+		if !cfg.Server.ProtectInfo {
+			log.Warn("anyone who reaches this port may read info pages and metrics: set server.protectInfo")
+		}
+	}
+	if settings.Key == "" {
+		log.Warn("API_GATEWAY_KEY is not set: /reconfig is refused to everyone")
+	}
+	for name, on := range map[string]bool{
+		"API_GATEWAY_USE_CACHE": settings.UseCache, "API_GATEWAY_STATE_MGMT": settings.StateMgmt, "API_GATEWAY_PERSIST_PROMPTS": settings.PersistPrompts,
+	} {
+		if on {
+			log.Warn("this version does not have the feature yet; it stays off", "setting", name)
+		}
+	}
+}
