@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"syscall"
 	"time"
 )
@@ -178,26 +178,15 @@ func (c *conn) sendStream(call *Call) error {
 		}
 		return err
 	}
-	w := bufio.NewWriterSize(c.Conn, 16<<10)
-	chunk := make([]byte, 16<<10)
-	for {
-		n, err := from.Read(chunk)
-		if n > 0 {
-			fmt.Fprintf(w, "%x\r\n", n)
-			w.Write(chunk[:n])
-			w.WriteString("\r\n")
-			if err := w.Flush(); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			w.WriteString("0\r\n\r\n")
-			return w.Flush()
-		}
-		if err != nil {
-			return err
-		}
+	chunks := httputil.NewChunkedWriter(c.Conn)
+	if _, err := io.Copy(chunks, from); err != nil {
+		return err
 	}
+	if err := chunks.Close(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(c.Conn, "\r\n") // no trailers
+	return err
 }
 
 // receive reads the answer's header, and over interim answers.
@@ -211,7 +200,7 @@ func (c *conn) receive(call *Call) (*http.Response, error) {
 		switch {
 		case err != nil && c.headLeft == 0:
 			return nil, errHeadTooLong
-		case err == io.ErrUnexpectedEOF && !c.answered:
+		case errors.Is(err, io.ErrUnexpectedEOF) && !c.answered:
 			return nil, io.EOF
 		case err != nil:
 			return nil, err
@@ -266,7 +255,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.renew()
 	n, err := b.inner.Read(p)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		b.finish()
 	case err != nil:
 		err = fault(b.ctx, classify(err), err)
@@ -309,7 +298,7 @@ func (b *body) Close() error {
 	if b.reusable && b.ctx.Err() == nil {
 		b.conn.SetReadDeadline(b.conn.transport.now().Add(linger))
 		var rest [64]byte
-		if n, err := b.inner.Read(rest[:]); n == 0 && err == io.EOF {
+		if n, err := b.inner.Read(rest[:]); n == 0 && errors.Is(err, io.EOF) {
 			b.finish()
 			return nil
 		}

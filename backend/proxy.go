@@ -62,6 +62,7 @@ func (p *proxy) connect(ctx context.Context, c net.Conn, o origin) error {
 		return err
 	}
 	// One byte at a time: what follows the header belongs to the tunnel.
+	//nolint:bodyclose // what follows the header is the tunnel itself
 	resp, err := http.ReadResponse(bufio.NewReaderSize(oneByte{c}, 16), &http.Request{Method: http.MethodConnect})
 	if err != nil {
 		return err

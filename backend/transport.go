@@ -152,7 +152,7 @@ func (t *transport) dial(ctx context.Context, target *Target, deadline time.Time
 		defer cancel()
 	}
 	c, err := t.open(ctx, target.origin)
-	if err != nil && context.Cause(ctx) == errConnectTimeout {
+	if err != nil && errors.Is(context.Cause(ctx), errConnectTimeout) {
 		return nil, errConnectTimeout
 	}
 	return c, err

@@ -290,7 +290,11 @@ func FuzzParse(f *testing.F) {
 		}
 		c, err := parse(data)
 		if err != nil {
-			for _, fault := range err.(Faults) {
+			var all Faults
+			if !errors.As(err, &all) {
+				t.Fatalf("not Faults: %v", err)
+			}
+			for _, fault := range all {
 				if fault.Path == "" || fault.Seen == "" || fault.Want == "" || strings.Contains(fault.String(), "\n") {
 					t.Fatalf("fault %+v", fault)
 				}

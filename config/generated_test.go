@@ -49,8 +49,8 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 func TestEveryMemberIsDescribed(t *testing.T) {
 	docs := comments(t)
 	for field, doc := range docs {
-		if doc == "" && (hasPrefixOf(field, "Config.", "Application.", "Endpoint.", "Caller.", "Server.", "CORS.", "TLS.",
-			"CacheSettings.", "SearchContent.", "MemorySettings.", "Timeouts.", "Retry.")) {
+		if doc == "" && hasPrefixOf(field, "Config.", "Application.", "Endpoint.", "Caller.", "Server.", "CORS.", "TLS.",
+			"CacheSettings.", "SearchContent.", "MemorySettings.", "Timeouts.", "Retry.") {
 			t.Errorf("%s has no comment, which is its description for operators", field)
 		}
 	}

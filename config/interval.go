@@ -106,9 +106,9 @@ func (v Interval) String() string {
 	case negative:
 		b.WriteByte('+')
 	}
-	µs := v.Time.Microseconds()
-	abs := uint64(µs)
-	if µs < 0 {
+	micros := v.Time.Microseconds()
+	abs := uint64(micros)
+	if micros < 0 {
 		abs = -abs
 	}
 	seconds, fraction := abs/1e6, abs%1e6

@@ -40,8 +40,10 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.URL.Path = e.canonical(r.URL.Path)
 	if headerBytes(r) > snap.Config.Server.MaxHeaderBytes {
-		e.refusePage(w, r, &refusal{http.StatusRequestHeaderFieldsTooLarge, codeInvalidPayload,
-			fmt.Sprintf("The request's header is longer than %d bytes.", snap.Config.Server.MaxHeaderBytes), ""})
+		e.refusePage(w, r, &refusal{
+			http.StatusRequestHeaderFieldsTooLarge, codeInvalidPayload,
+			fmt.Sprintf("The request's header is longer than %d bytes.", snap.Config.Server.MaxHeaderBytes), "",
+		})
 		return
 	}
 	if r.Method == http.MethodHead { // answered like GET; net/http leaves the body out
@@ -77,14 +79,14 @@ func (e *edge) recover(w http.ResponseWriter, r *http.Request) {
 // requestID returns the client's request id when it is at most 128 printable
 // characters, else a new one.
 func requestID(h http.Header) string {
-	if v := h["X-Request-Id"]; len(v) > 0 && printable(v[0], 128) {
+	if v := h["X-Request-Id"]; len(v) > 0 && visible(v[0], 128) {
 		return v[0]
 	}
 	return uuid.NewString()
 }
 
-// printable reports whether s is 1 to most visible ASCII characters.
-func printable(s string, most int) bool {
+// visible reports whether s is 1 to most visible ASCII characters.
+func visible(s string, most int) bool {
 	if s == "" || len(s) > most {
 		return false
 	}

@@ -42,8 +42,10 @@ type refusal struct {
 func (r *refusal) Error() string { return r.message }
 
 // errInternal says nothing of the fault; the log does, under the request id.
-var errInternal = &refusal{http.StatusInternalServerError, codeInternalFailure,
-	"The gateway failed to answer this request. Its operator finds the reason by the request id in the x-request-id header.", ""}
+var errInternal = &refusal{
+	http.StatusInternalServerError, codeInternalFailure,
+	"The gateway failed to answer this request. Its operator finds the reason by the request id in the x-request-id header.", "",
+}
 
 // busyError: every endpoint rests or is at its limit.
 type busyError struct{ wait time.Duration }

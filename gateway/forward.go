@@ -41,7 +41,6 @@ type answer struct {
 
 	latency time.Duration // until the answer's first part
 	result  router.Kind
-	ended   time.Time
 }
 
 // forward asks endpoints, in the order of the router's plan, until one
@@ -71,8 +70,10 @@ func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, r
 	var failed *backend.Error
 	if last == nil || errors.As(last, &failed) && failed.Status == http.StatusTooManyRequests {
 		if facts.Only != "" && last == nil && !in.app.has(facts.Only) {
-			return nil, &refusal{http.StatusBadRequest, codeInvalidPayload,
-				"AI application " + in.app.AppID + " has no endpoint with the id in x-gateway-endpoint.", ""}
+			return nil, &refusal{
+				http.StatusBadRequest, codeInvalidPayload,
+				"AI application " + in.app.AppID + " has no endpoint with the id in x-gateway-endpoint.", "",
+			}
 		}
 		return nil, &busyError{wait: plan.Wait()}
 	}
@@ -94,7 +95,8 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 	if body != nil {
 		call.Body = body
 	}
-	a.resp, err = s.backend.Do(ctx, target, call)
+	a.resp, err = s.backend.Do( //nolint:bodyclose // answer.close closes it
+		ctx, target, call)
 	if err == nil {
 		a.attempt.Status = a.resp.StatusCode
 		err = a.inspect(in, req)

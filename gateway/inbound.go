@@ -107,13 +107,17 @@ func (in *inbound) read(c *gin.Context, most int64, within time.Duration, hold b
 }
 
 func badEncoding(encoding string) error {
-	return &refusal{http.StatusUnsupportedMediaType, codeInvalidPayload,
-		"The body's content-encoding " + shown(encoding, 20) + " cannot be read; send it plain or as gzip.", ""}
+	return &refusal{
+		http.StatusUnsupportedMediaType, codeInvalidPayload,
+		"The body's content-encoding " + shown(encoding, 20) + " cannot be read; send it plain or as gzip.", "",
+	}
 }
 
 func tooLarge(most int64) error {
-	return &refusal{http.StatusRequestEntityTooLarge, codeInvalidPayload,
-		fmt.Sprintf("The body is longer than the %d bytes that this AI application takes.", most), ""}
+	return &refusal{
+		http.StatusRequestEntityTooLarge, codeInvalidPayload,
+		fmt.Sprintf("The body is longer than the %d bytes that this AI application takes.", most), "",
+	}
 }
 
 // readAll reads a body of size bytes, -1 when that is not known, into one
@@ -184,8 +188,10 @@ func (in *inbound) received() int64 {
 
 // model returns the application that the body's model member names.
 func (in *inbound) model() (string, error) {
-	missing := &refusal{http.StatusBadRequest, codeInvalidPayload,
-		"On this path the body's model names the AI application; it is missing.", "model"}
+	missing := &refusal{
+		http.StatusBadRequest, codeInvalidPayload,
+		"On this path the body's model names the AI application; it is missing.", "model",
+	}
 	if !in.form() {
 		model := gjson.GetBytes(in.body, "model")
 		if model.Type != gjson.String || model.Str == "" {

@@ -77,25 +77,33 @@ func (s *Server) infer(c *gin.Context, name func(*Snapshot, *inbound) error) {
 func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persist.Exchange, name func(*Snapshot, *inbound) error) error {
 	caller, ok := snap.callers.Identify(c.Request.Header)
 	if !ok {
-		return &refusal{http.StatusUnauthorized, codeUnauthorized,
-			"This gateway needs a key: send it as api-key, or as Authorization: Bearer.", ""}
+		return &refusal{
+			http.StatusUnauthorized, codeUnauthorized,
+			"This gateway needs a key: send it as api-key, or as Authorization: Bearer.", "",
+		}
 	}
 	x.Caller, x.Tenant = caller.ID, caller.Tenant
 	if err := name(snap, in); err != nil {
 		return err
 	}
 	if in.app == nil {
-		return &refusal{http.StatusNotFound, codeNotFound,
-			"No AI application has this id. GET /instanceinfo lists the configured applications.", ""}
+		return &refusal{
+			http.StatusNotFound, codeNotFound,
+			"No AI application has this id. GET /instanceinfo lists the configured applications.", "",
+		}
 	}
 	x.App = in.app.AppID
 	if !caller.May(in.app.AppID) {
-		return &refusal{http.StatusForbidden, codeForbidden,
-			"This key may not use AI application " + in.app.AppID + ".", ""}
+		return &refusal{
+			http.StatusForbidden, codeForbidden,
+			"This key may not use AI application " + in.app.AppID + ".", "",
+		}
 	}
 	if thread := c.Request.Header["X-Thread-Id"]; thread != nil && in.app.AppType.Inference() {
-		return &refusal{http.StatusBadRequest, codeInvalidPayload,
-			"Conversation memory is off for AI application " + in.app.AppID + "; send the request without x-thread-id.", ""}
+		return &refusal{
+			http.StatusBadRequest, codeInvalidPayload,
+			"Conversation memory is off for AI application " + in.app.AppID + "; send the request without x-thread-id.", "",
+		}
 	}
 	return in.read(c, in.app.MaxBodyBytes, snap.Config.Server.BodyTimeout.Duration(), false)
 }
@@ -160,8 +168,10 @@ func (in *inbound) allow(model string) error {
 	if in.app.models == nil || in.byModel || model == "" || in.app.models[model] {
 		return nil
 	}
-	return &refusal{http.StatusBadRequest, codeInvalidPayload,
-		"AI application " + in.app.AppID + " does not take this model; it takes " + strings.Join(in.app.AllowedModels, ", ") + ".", "model"}
+	return &refusal{
+		http.StatusBadRequest, codeInvalidPayload,
+		"AI application " + in.app.AppID + " does not take this model; it takes " + strings.Join(in.app.AllowedModels, ", ") + ".", "model",
+	}
 }
 
 // deadline is the end of the request's total budget; zero is none.

@@ -23,8 +23,10 @@ const clock = "1/2/2006, 3:04:05 PM"
 func (s *Server) guarded(handle func(*gin.Context) error) func(*gin.Context) error {
 	return func(c *gin.Context) error {
 		if s.live.Load().Config.Server.ProtectInfo && !auth.Admin(s.settings.Key, auth.Key(c.Request.Header)) {
-			return &refusal{http.StatusUnauthorized, codeUnauthorized,
-				"This page needs the gateway's key: send it as Authorization: Bearer.", ""}
+			return &refusal{
+				http.StatusUnauthorized, codeUnauthorized,
+				"This page needs the gateway's key: send it as Authorization: Bearer.", "",
+			}
 		}
 		return handle(c)
 	}

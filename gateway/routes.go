@@ -42,8 +42,10 @@ func (s *Server) Handler() http.Handler {
 
 // noRoute answers for paths that are none.
 func noRoute(*gin.Context) error {
-	return &refusal{http.StatusNotFound, codeNotFound,
-		"There is nothing at this path. Applications are called at /lb/{appId}; see also /instanceinfo, /metrics and /healthz.", ""}
+	return &refusal{
+		http.StatusNotFound, codeNotFound,
+		"There is nothing at this path. Applications are called at /lb/{appId}; see also /instanceinfo, /metrics and /healthz.", "",
+	}
 }
 
 // noMethod answers for methods that a path does not take; gin has set Allow.
@@ -54,6 +56,8 @@ func noMethod(c *gin.Context) error {
 		c.Status(http.StatusNoContent)
 		return nil
 	}
-	return &refusal{http.StatusMethodNotAllowed, codeMethodNotAllowed,
-		"This path does not take " + shown(c.Request.Method, 20) + "; it takes " + allow + ".", ""}
+	return &refusal{
+		http.StatusMethodNotAllowed, codeMethodNotAllowed,
+		"This path does not take " + shown(c.Request.Method, 20) + "; it takes " + allow + ".", "",
+	}
 }

@@ -56,8 +56,10 @@ var translations = map[string]struct{ path, call string }{
 func translation(call *backend.Call, query url.Values) error {
 	op, ok := translations[strings.ToLower(query.Get("kind"))]
 	if !ok {
-		return &refusal{http.StatusBadRequest, codeInvalidPayload,
-			"The query's kind must be one of translate, transliterate, detect, breaksentence, dictionary/lookup, dictionary/examples, languages.", "kind"}
+		return &refusal{
+			http.StatusBadRequest, codeInvalidPayload,
+			"The query's kind must be one of translate, transliterate, detect, breaksentence, dictionary/lookup, dictionary/examples, languages.", "kind",
+		}
 	}
 	call.Path = op.path
 	if op.path == "languages" { // the only one that Azure offers by GET

@@ -195,7 +195,7 @@ func (r *relay) whole() {
 
 // finish ends the answer after the reader has ended with err.
 func (r *relay) finish(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		if err := r.remainder(); err != nil && !r.delivered {
 			return err
 		}
@@ -205,10 +205,10 @@ func (r *relay) finish(err error) error {
 		return &BrokenError{Err: r.failed, Told: true}
 	case r.ended:
 		return nil
-	case err == io.EOF && r.complete():
+	case errors.Is(err, io.EOF) && r.complete():
 		r.whole()
 		return nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
 	}
 	return &BrokenError{Err: fmt.Errorf("reading the stream: %w", err)}

@@ -90,7 +90,7 @@ func (e *Events) Peek(limit int) error {
 		if e.end >= limit {
 			return nil
 		}
-		if err := e.fill(limit); err == io.EOF {
+		if err := e.fill(limit); errors.Is(err, io.EOF) {
 			if verdict, err := e.judge(&a, e.buf[from:e.end], false); verdict {
 				return err
 			}

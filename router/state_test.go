@@ -53,8 +53,8 @@ func TestEndpointRestsAfterFailuresInARow(t *testing.T) {
 
 func TestFailingRestDoublesUpToItsBound(t *testing.T) {
 	r, clock := failing(t)
-	for i, want := range []time.Duration{1, 2, 4, 8, 16, 25, 25, 25} {
-		want *= time.Second
+	for i, seconds := range []int{1, 2, 4, 8, 16, 25, 25, 25} {
+		want := time.Duration(seconds) * time.Second
 		if got := r.Plan(Facts{}).Wait(); got != want {
 			t.Fatalf("rest %d lasts %v, want %v", i, got, want)
 		}

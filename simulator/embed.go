@@ -120,8 +120,24 @@ func stem(w string) string {
 		return w
 	}
 	for _, e := range [...]struct{ end, instead string }{
-		{"ies", "y"}, {"sses", "ss"}, {"ations", "ate"}, {"ation", "ate"}, {"ments", ""}, {"ment", ""}, {"ingly", ""},
-		{"edly", ""}, {"ings", ""}, {"ing", ""}, {"ied", "y"}, {"ers", ""}, {"er", ""}, {"ed", ""}, {"es", ""}, {"ly", ""}, {"s", ""}, {"e", ""},
+		{"ies", "y"},
+		{"sses", "ss"},
+		{"ations", "ate"},
+		{"ation", "ate"},
+		{"ments", ""},
+		{"ment", ""},
+		{"ingly", ""},
+		{"edly", ""},
+		{"ings", ""},
+		{"ing", ""},
+		{"ied", "y"},
+		{"ers", ""},
+		{"er", ""},
+		{"ed", ""},
+		{"es", ""},
+		{"ly", ""},
+		{"s", ""},
+		{"e", ""},
 	} {
 		rest, found := strings.CutSuffix(w, e.end)
 		if !found || len(rest) < 3 || e.end == "s" && strings.HasSuffix(rest, "s") {

@@ -105,8 +105,10 @@ func TestEmbeddingsAnswersEveryForm(t *testing.T) {
 			t.Errorf("%s: %d, %s vectors", body, w.Code, member(w, "data.#"))
 		}
 	}
-	for _, body := range []string{`{}`, `{"input":""}`, `{"input":[]}`, `{"input":["a",""]}`, `{"input":{}}`, `{"input":[1.5]}`, `{"input":"a","dimensions":0}`, `{"input":"a","encoding_format":"x"}`,
-		`{"input":"` + strings.Repeat("a ", maxInputTokens+1) + `"}`} {
+	for _, body := range []string{
+		`{}`, `{"input":""}`, `{"input":[]}`, `{"input":["a",""]}`, `{"input":{}}`, `{"input":[1.5]}`, `{"input":"a","dimensions":0}`, `{"input":"a","encoding_format":"x"}`,
+		`{"input":"` + strings.Repeat("a ", maxInputTokens+1) + `"}`,
+	} {
 		if w, _ := post(t, s, path, body); w.Code != 400 || member(w, "error.type") != "invalid_request_error" {
 			t.Errorf("%s: %d %s", body, w.Code, w.Body)
 		}

@@ -23,8 +23,10 @@ func TestCompletionsAnswerEachPrompt(t *testing.T) {
 	if member(whole, "choices.0.finish_reason") != "length" || member(whole, "usage.completion_tokens") != "3" {
 		t.Errorf("max_tokens: %s", whole.Body)
 	}
-	for _, body := range []string{`{"prompt":3}`, `{"prompt":[{}]}`, `{"prompt":"a","n":"x"}`,
-		`{"n":128,"prompt":[` + strings.Repeat(`"some words",`, maxPrompts-1) + `"last"]}`} {
+	for _, body := range []string{
+		`{"prompt":3}`, `{"prompt":[{}]}`, `{"prompt":"a","n":"x"}`,
+		`{"n":128,"prompt":[` + strings.Repeat(`"some words",`, maxPrompts-1) + `"last"]}`,
+	} {
 		if w, _ := post(t, s, completionsPath, body); w.Code != 400 {
 			t.Errorf("%s: %d", body, w.Code)
 		}
@@ -81,8 +83,10 @@ func TestResponsesWholeAndStreamed(t *testing.T) {
 			t.Errorf("completed: %s", e)
 		}
 	}
-	want := []string{"response.created", "response.in_progress", "response.output_item.added", "response.content_part.added", "response.output_text.delta",
-		"response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed"}
+	want := []string{
+		"response.created", "response.in_progress", "response.output_item.added", "response.content_part.added", "response.output_text.delta",
+		"response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed",
+	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
 	}

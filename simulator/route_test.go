@@ -42,11 +42,23 @@ func TestKeysAreCheckedInEachServicesHeader(t *testing.T) {
 
 func TestWhatIsNotThereIs404(t *testing.T) {
 	for _, c := range []struct{ method, path string }{
-		{"POST", "/"}, {"POST", "/openai"}, {"POST", "/openai/deployments/d"}, {"POST", "/openai/deployments/d/nothing?api-version=2024-10-21"},
-		{"POST", "/openai/deployments//chat/completions?api-version=2024-10-21"}, {"GET", chatPath},
-		{"POST", "/openai/deployments/d/chat/completions"}, {"POST", "/v1/nothing"}, {"POST", "/v1/models"}, {"GET", "/indexes/i/docs/search?api-version=1"},
-		{"POST", "/indexes//docs/search?api-version=1"}, {"POST", "/indexes/a/b/docs/search?api-version=1"}, {"GET", "/translate?api-version=3.0"},
-		{"POST", "/languages?api-version=3.0"}, {"GET", "/language/:analyze-text"}, {"POST", "/contentsafety/video:analyze"}, {"POST", "/sim/nothing"},
+		{"POST", "/"},
+		{"POST", "/openai"},
+		{"POST", "/openai/deployments/d"},
+		{"POST", "/openai/deployments/d/nothing?api-version=2024-10-21"},
+		{"POST", "/openai/deployments//chat/completions?api-version=2024-10-21"},
+		{"GET", chatPath},
+		{"POST", "/openai/deployments/d/chat/completions"},
+		{"POST", "/v1/nothing"},
+		{"POST", "/v1/models"},
+		{"GET", "/indexes/i/docs/search?api-version=1"},
+		{"POST", "/indexes//docs/search?api-version=1"},
+		{"POST", "/indexes/a/b/docs/search?api-version=1"},
+		{"GET", "/translate?api-version=3.0"},
+		{"POST", "/languages?api-version=3.0"},
+		{"GET", "/language/:analyze-text"},
+		{"POST", "/contentsafety/video:analyze"},
+		{"POST", "/sim/nothing"},
 	} {
 		w, _ := do(t, New(Options{}), c.method, c.path, hello)
 		if w.Code != 404 || w.Header().Get("Content-Type") != kindJSON || member(w, "error.message") == "" {

@@ -57,7 +57,8 @@ func TestLanguageAnswersEveryKind(t *testing.T) {
 func TestTranslatorAnswersEveryOperation(t *testing.T) {
 	for _, prefix := range []string{"", "/translator"} {
 		answers(t, prefix+"/translate?api-version=3.0&to=de&to=fr", `[{"Text":"cat"},{"text":"dog"}]`, 200, map[string]string{
-			"#": "2", "0.translations.1.text": "[fr] cat", "1.translations.0.to": "de", "0.detectedLanguage.language": "en"})
+			"#": "2", "0.translations.1.text": "[fr] cat", "1.translations.0.to": "de", "0.detectedLanguage.language": "en",
+		})
 		answers(t, prefix+"/transliterate?api-version=3.0&language=ja&fromScript=Jpan&toScript=Latn", `[{"Text":"猫"}]`, 200, map[string]string{"0.script": "Latn"})
 		answers(t, prefix+"/detect?api-version=3.0", `[{"Text":"cat"}]`, 200, map[string]string{"0.language": "en"})
 		answers(t, prefix+"/breaksentence?api-version=3.0", `[{"Text":"Łódź"}]`, 200, map[string]string{"0.sentLen.0": "4"})

@@ -31,7 +31,7 @@ type demoCommand struct {
 // Run serves the sample configuration with simulated models behind it, all on
 // loopback and in this process, until it is told to stop.
 func (cmd *demoCommand) Run(p *process) error {
-	models, moved, err := listenNear(simulatorAddress)
+	models, moved, err := listenNear(p.ctx, simulatorAddress)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (cmd *demoCommand) Run(p *process) error {
 		fmt.Fprintf(p.stdout, "%s is in use: the simulated models are at %s\n", simulatorAddress, models.Addr())
 	}
 	wanted := net.JoinHostPort("127.0.0.1", strconv.Itoa(cmd.Port))
-	listener, moved, err := listenNear(wanted)
+	listener, moved, err := listenNear(p.ctx, wanted)
 	if err != nil {
 		models.Close()
 		return err
@@ -57,7 +57,7 @@ func (cmd *demoCommand) Run(p *process) error {
 		}
 	}()
 	defer func() {
-		web.Close()
+		_ = web.Close() // the process ends
 		<-stopped
 	}()
 
@@ -70,7 +70,7 @@ func (cmd *demoCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	defer closeLog()
+	defer closeLog() //nolint:errcheck // nothing is left to be told
 	source := demoSource{file: settings.ConfigFile, models: models.Addr().String()}
 	err = serve(p, settings, source, log, listener, func() {
 		fmt.Fprintf(p.stdout, welcome, "http://"+listener.Addr().String(), demoKey)
@@ -104,15 +104,16 @@ func demoEnvironment(port int) func(string) (string, bool) {
 
 // listenNear listens on an address, or on another port of its host when that
 // one is in use.
-func listenNear(address string) (l net.Listener, moved bool, err error) {
-	if l, err = net.Listen("tcp", address); err == nil {
+func listenNear(ctx context.Context, address string) (l net.Listener, moved bool, err error) {
+	var listen net.ListenConfig
+	if l, err = listen.Listen(ctx, "tcp", address); err == nil {
 		return l, false, nil
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, false, fmt.Errorf("listening on %s: %w", address, err)
 	}
-	if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+	if l, err = listen.Listen(ctx, "tcp", net.JoinHostPort(host, "0")); err != nil {
 		return nil, false, fmt.Errorf("listening on %s: %w", host, err)
 	}
 	return l, true, nil

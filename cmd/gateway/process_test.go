@@ -160,7 +160,7 @@ func (g *gatewayProcess) waitReady(t *testing.T) {
 		}
 		resp, err := http.Get(g.URL + "/readyz")
 		if err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // it does not listen yet
 		}
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK, nil

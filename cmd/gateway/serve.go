@@ -46,8 +46,9 @@ func (*serveCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	defer closeLog()
-	listener, err := net.Listen("tcp", net.JoinHostPort(settings.Listen, strconv.Itoa(settings.Port)))
+	defer closeLog() //nolint:errcheck // nothing is left to be told
+	var listen net.ListenConfig
+	listener, err := listen.Listen(p.ctx, "tcp", net.JoinHostPort(settings.Listen, strconv.Itoa(settings.Port)))
 	if err != nil {
 		return fmt.Errorf("opening port %d (API_GATEWAY_PORT): %w", settings.Port, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -74,7 +75,8 @@ type simulateCommand struct {
 
 // Run serves simulated models until the process is told to stop.
 func (cmd *simulateCommand) Run(p *process) error {
-	listener, err := net.Listen("tcp", cmd.Listen)
+	var listen net.ListenConfig
+	listener, err := listen.Listen(p.ctx, "tcp", cmd.Listen)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", cmd.Listen, err)
 	}
@@ -91,9 +93,11 @@ func (cmd *simulateCommand) Run(p *process) error {
 	case err := <-served:
 		return err
 	case <-p.ctx.Done():
-		web.Close()
-		<-served
-		return nil
+		err := web.Close()
+		if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+			err = ended
+		}
+		return err
 	}
 }
 
