@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -127,7 +128,7 @@ func readAll(r io.Reader, size, most int64) ([]byte, error) {
 	if size >= 0 {
 		first = min(size, eagerBody)
 	}
-	buf := make([]byte, 0, first+slack)
+	buf := newBuffer(int(first + slack))
 	for {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
@@ -143,6 +144,36 @@ func readAll(r io.Reader, size, most int64) ([]byte, error) {
 			return nil, unreadable(err)
 		}
 	}
+}
+
+// buffers are large bodies' memory. A chat that resends its history is
+// hundreds of kilobytes; without them each would cost the collector that much.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// pooledBuffer is the smallest buffer that is kept for the next request.
+const pooledBuffer = 16 << 10
+
+// newBuffer returns an empty buffer with room for n bytes, to be given back by
+// release when nothing refers to it any more.
+func newBuffer(n int) []byte {
+	if n < pooledBuffer {
+		return make([]byte, 0, n)
+	}
+	kept := buffers.Get().(*[]byte)
+	if cap(*kept) < n {
+		return make([]byte, 0, n)
+	}
+	return (*kept)[:0]
+}
+
+// release gives the body's memory back. Nothing that was read from it may be
+// used after that, save what was copied.
+func (in *inbound) release() {
+	if cap(in.body) >= pooledBuffer && cap(in.body) <= eagerBody+slack {
+		kept := in.body[:0]
+		buffers.Put(&kept)
+	}
+	in.body = nil
 }
 
 // unreadable says why a body could not be read to its end.

@@ -16,6 +16,7 @@ import (
 func (s *Server) settle(c *gin.Context, in *inbound, x *persist.Exchange) {
 	x.Duration = s.now().Sub(x.Start)
 	x.BytesIn = in.received()
+	in.release()
 	if x.Status == 0 {
 		x.Status = http.StatusInternalServerError // a panic is on its way up
 	}
