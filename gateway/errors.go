@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,7 +76,7 @@ type outcome struct {
 	code   string
 	wait   time.Duration // for retry-after; 0 sends none
 	body   []byte        // an endpoint's own, sent unchanged; nil sends ours
-	kind   string        // its content type
+	header http.Header   // the endpoint's, when body is
 	refusal
 }
 
@@ -120,7 +118,7 @@ func judgeEndpoint(e *backend.Error) outcome {
 		return ours(http.StatusBadRequest, codeInvalidPayload, "The request's body ended before its time.", 0)
 	case e.Status >= 400 && e.Status < 500 && openai.LooksLikeJSONObject(e.Body):
 		o := ours(e.Status, "", "", 0)
-		o.body, o.kind = e.Body, e.Header.Get("Content-Type")
+		o.body, o.header = e.Body, e.Header
 		return o
 	case e.Status >= 400 && e.Status < 500:
 		return ours(e.Status, codeBackendFailure, fmt.Sprintf("The backend answered %d without saying why.", e.Status), 0)
@@ -187,7 +185,7 @@ func (s *Server) refuse(c *gin.Context, err error) outcome {
 	if errors.As(err, &broken) {
 		err = broken.err
 	}
-	if cause := context.Cause(c.Request.Context()); errors.Is(cause, errDraining) {
+	if stopping(c) {
 		err = &refusal{http.StatusServiceUnavailable, codeBackendFailure, "The gateway is shutting down; send the request again.", ""}
 	}
 	o := judge(err)
@@ -222,10 +220,10 @@ func (s *Server) sayInStream(c *gin.Context, o *outcome) {
 func (o *outcome) write(w http.ResponseWriter, target string) {
 	h := w.Header()
 	body := o.body
-	kind := cmp.Or(o.kind, "application/json")
 	if body == nil {
-		body, kind = o.errorBody(target), "application/json"
+		body = o.errorBody(target)
 	}
+	copyUseful(h, o.header)
 	if o.wait > 0 {
 		h.Set("Retry-After", strconv.FormatInt(wholeSeconds(o.wait), 10))
 		h.Set("Retry-After-Ms", strconv.FormatInt((o.wait+time.Millisecond-1).Milliseconds(), 10))
@@ -233,7 +231,9 @@ func (o *outcome) write(w http.ResponseWriter, target string) {
 	if o.status == http.StatusUnauthorized && o.body == nil {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
-	h.Set("Content-Type", kind)
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(o.status)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -62,14 +63,16 @@ func (s *Server) infer(c *gin.Context, name func(*Snapshot, *inbound) error) {
 	if err == nil {
 		return
 	}
-	if gone(c) && !errors.Is(err, errDraining) {
+	if gone(c) && !stopping(c) {
 		x.Aborted = true
 	}
-	o := s.refuse(c, err)
-	x.Status, x.Code = o.status, o.code
-	if c.Writer.Written() && isBegun(err) {
+	if isBegun(err) { // its status has been sent
+		x.Code = s.refuse(c, err).code
 		panic(http.ErrAbortHandler)
 	}
+	sayWho(c.Writer.Header(), x)
+	o := s.refuse(c, err)
+	x.Status, x.Code = o.status, o.code
 }
 
 // identify finds the caller and the application, and reads whether the one may
@@ -154,7 +157,13 @@ func operation(in *inbound, req *openai.Request) string {
 	return ""
 }
 
-// gone reports whether the client has left.
+// stopping reports whether the request was ended by the gateway's own end.
+func stopping(c *gin.Context) bool {
+	return errors.Is(context.Cause(c.Request.Context()), errDraining)
+}
+
+// gone reports whether nobody waits for the answer any more: the client has
+// left, or the gateway is stopping.
 func gone(c *gin.Context) bool { return c.Request.Context().Err() != nil }
 
 // isBegun reports whether err is a fault after the first byte.

@@ -122,6 +122,10 @@ func (s *Server) judgeRelay(c *gin.Context, a *answer, err error, x *persist.Exc
 	default:
 		a.result = router.Canceled
 		a.attempt.Fault = string(backend.Canceled)
+		if stopping(c) {
+			x.Cut = true
+			return &brokenAnswer{err: errDraining}
+		}
 		x.Aborted = true
 		return &brokenAnswer{told: true, err: errClientGone}
 	}
@@ -166,14 +170,26 @@ const passedPrefix = "X-Ratelimit-"
 // copyHeader copies what the client can use of the endpoint's header, and says
 // which endpoint it was.
 func (a *answer) copyHeader(h http.Header, x *persist.Exchange) {
-	for name, values := range a.resp.Header {
+	copyUseful(h, a.resp.Header)
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = []string{"application/json"}
+	}
+	sayWho(h, x)
+}
+
+// copyUseful copies what a client can use of an endpoint's header.
+func copyUseful(h, from http.Header) {
+	for name, values := range from {
 		if passed[name] || strings.HasPrefix(name, passedPrefix) {
 			h[name] = values
 		}
 	}
-	if h["Content-Type"] == nil {
-		h["Content-Type"] = []string{"application/json"}
+}
+
+// sayWho tells which endpoint was asked last, and how many were.
+func sayWho(h http.Header, x *persist.Exchange) {
+	if n := len(x.Attempts); n > 0 {
+		h["X-Gateway-Endpoint"] = []string{x.Attempts[n-1].ID}
+		h["X-Gateway-Attempts"] = []string{strconv.Itoa(n)}
 	}
-	h["X-Gateway-Endpoint"] = []string{a.attempt.ID}
-	h["X-Gateway-Attempts"] = []string{strconv.Itoa(len(x.Attempts))}
 }

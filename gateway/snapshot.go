@@ -47,17 +47,11 @@ type App struct {
 // compile makes a snapshot of cfg. Everything that can fail happens here.
 func (s *Server) compile(cfg *config.Config) (*Snapshot, error) {
 	snap := &Snapshot{
-		Config: cfg,
-		Loaded: s.now(),
-		byID:   make(map[string]*App, len(cfg.Applications)),
-		folded: make(map[string]*App, len(cfg.Applications)),
-		cors: cors.New(cors.Options{
-			AllowedOrigins: cfg.Server.CORS.AllowedOrigins,
-			AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "DELETE"},
-			AllowedHeaders: []string{"*"},
-			ExposedHeaders: exposed,
-			MaxAge:         600,
-		}),
+		Config:  cfg,
+		Loaded:  s.now(),
+		byID:    make(map[string]*App, len(cfg.Applications)),
+		folded:  make(map[string]*App, len(cfg.Applications)),
+		cors:    newCORS(cfg.Server.CORS.AllowedOrigins),
 		callers: auth.NewCallers(cfg.Callers),
 	}
 	for i := range cfg.Applications {
@@ -75,6 +69,22 @@ func (s *Server) compile(cfg *config.Config) (*Snapshot, error) {
 		snap.folded[low] = app
 	}
 	return snap, nil
+}
+
+// newCORS answers browsers of the given origins; of none when there are none,
+// which package cors would take for any.
+func newCORS(origins []string) *cors.Cors {
+	o := cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "DELETE"},
+		AllowedHeaders: []string{"*"},
+		ExposedHeaders: exposed,
+		MaxAge:         600,
+	}
+	if len(origins) == 0 {
+		o.AllowOriginFunc = func(string) bool { return false }
+	}
+	return cors.New(o)
 }
 
 func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, error) {
