@@ -49,8 +49,8 @@ func (e *ClientError) Unwrap() error { return e.Err }
 
 // Relay writes the events unchanged to w, all that one read completed at
 // once, and flushes. An event that is not complete waits for its rest, up to
-// MaxEvent bytes. [DONE] and what follows it is held back until BeforeDone has
-// returned. When the stream ends in the middle of an event, that part is not
+// MaxEvent bytes. [DONE] is held back until BeforeDone has returned; nothing is
+// read after it. When the stream ends in the middle of an event, that part is not
 // written, unless nothing can tell that it is only a part: a comment, JSON
 // that is complete, or [DONE] without an empty line behind it.
 //
@@ -87,10 +87,11 @@ type relay struct {
 func (r *relay) run() error {
 	for {
 		if err := r.pass(); err != nil {
-			if r.delivered {
-				return r.finish(nil)
-			}
 			return err
+		}
+		if r.delivered { // whatever keeps the connection open is no part of the answer
+			r.lastLineEnd()
+			return r.finish(nil)
 		}
 		if err := r.e.fill(MaxEvent); err != nil {
 			return r.finish(err)
@@ -121,20 +122,21 @@ func (r *relay) pass() error {
 			if err := r.write(r.e.buf[from:at]); err != nil {
 				return err
 			}
-			from = at
 			if err := r.terminate(); err != nil {
 				return err
 			}
+			if err := r.write(block); err != nil {
+				return err
+			}
+			err := r.flush()
+			r.delivered = err == nil
+			return err
 		}
 	}
 	if err := r.write(r.e.buf[from:r.e.start]); err != nil {
 		return err
 	}
-	if err := r.flush(); err != nil {
-		return err
-	}
-	r.delivered = r.ended
-	return nil
+	return r.flush()
 }
 
 // fate is what is done with an event.
@@ -145,6 +147,16 @@ const (
 	hidden
 	terminator
 )
+
+// lastLineEnd passes on the \n of a terminator whose \r\n a read has cut.
+func (r *relay) lastLineEnd() {
+	if !r.e.split.afterCR || r.e.fill(MaxEvent) != nil || r.e.buf[r.e.start] != '\n' {
+		return
+	}
+	if r.write(r.e.buf[r.e.start:r.e.start+1]) == nil {
+		_ = r.flush() // the client has its answer
+	}
+}
 
 // take learns what an event says and decides its fate.
 func (r *relay) take(block []byte, single bool) fate {
@@ -168,11 +180,8 @@ func (r *relay) take(block []byte, single bool) fate {
 	return passed
 }
 
-// terminate is called when all before the first terminator is written.
+// terminate is called when all before the terminator is written.
 func (r *relay) terminate() error {
-	if r.ended {
-		return nil
-	}
 	if err := r.flush(); err != nil {
 		return err
 	}
@@ -196,7 +205,7 @@ func (r *relay) whole() {
 // finish ends the answer after the reader has ended with err.
 func (r *relay) finish(err error) error {
 	if errors.Is(err, io.EOF) {
-		if err := r.remainder(); err != nil && !r.delivered {
+		if err := r.remainder(); err != nil {
 			return err
 		}
 	}
@@ -280,7 +289,7 @@ func (r *relay) result() *Completion {
 	if done == nil {
 		done = r.answer.completion()
 	}
-	done.Usage = r.answer.usage // it may come behind the terminator
+	done.Usage = r.answer.usage
 	done.Events, done.Bytes = r.events, r.written
 	return done
 }
