@@ -492,3 +492,52 @@ func TestTLSChecksTheCertificateAndReusesTheConnection(t *testing.T) {
 		}
 	}
 }
+
+func TestAnswerThatNobodyAskedForIsNobodys(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		unasked := make(chan struct{})
+		calls := 0
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			calls++
+			if calls > 1 {
+				io.WriteString(w, `{"second":1}`)
+				return
+			}
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			rw.WriteString(ok(`{"first":1}`))
+			rw.Flush()
+			<-unasked // the first answer is read, its connection idle
+			rw.WriteString(ok(`{"stray":1}`))
+			rw.Flush()
+			unasked <- struct{}{}
+			rw.ReadByte() // until the gateway hangs up
+		}))
+		client := NewClient(time.Now)
+		if tls {
+			server.StartTLS()
+			client.transport.roots = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		} else {
+			server.Start()
+		}
+		for _, want := range []string{`{"first":1}`, `{"second":1}`} {
+			resp, err := client.Do(t.Context(), target(t, server.URL, nil), post(`{}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
+				t.Errorf("tls %v: got %s, %v; want %s", tls, got, err, want)
+			}
+			if want == `{"first":1}` {
+				unasked <- struct{}{}
+				<-unasked
+			}
+		}
+		client.CloseIdle(0)
+		server.Close()
+	}
+}

@@ -49,8 +49,7 @@ func (c *conn) read(p []byte) (int, error) {
 var errHeadTooLong = errors.New("header too long")
 
 // open reports whether an idle connection can be used: the other side has not
-// closed it, and nothing came that nobody asked for. Bytes on a TLS connection
-// may be a session ticket; only reading tells, so they are let pass.
+// closed it, and no answer came that nobody asked for.
 func (c *conn) open() bool {
 	if c.r.Buffered() > 0 {
 		return false
@@ -63,14 +62,28 @@ func (c *conn) open() bool {
 	if err != nil {
 		return false
 	}
-	open := false
+	quiet, pending := false, false
 	err = raw.Read(func(fd uintptr) bool {
 		var one [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		open = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK || n > 0 && err == nil && c.origin.tls
+		quiet = errors.Is(err, syscall.EAGAIN)
+		pending = err == nil && n > 0
 		return true // never wait
 	})
-	return err == nil && open
+	if err != nil || pending && !c.origin.tls {
+		return false
+	}
+	return quiet || pending && c.onlyTickets()
+}
+
+// onlyTickets reports whether what is pending on a TLS connection belongs to
+// TLS itself, such as session tickets, which only reading tells.
+func (c *conn) onlyTickets() bool {
+	c.SetReadDeadline(c.transport.now().Add(time.Millisecond))
+	var one [1]byte
+	n, err := c.Conn.Read(one[:])
+	var timeout interface{ Timeout() bool }
+	return n == 0 && errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // exchange sends a call and reads the answer's header. The answer's body gives

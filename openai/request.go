@@ -165,14 +165,14 @@ func (s *scanner) learn(r *Request, name, raw []byte, k kind) {
 		}
 		r.HasMessages = ok
 	case "prompt":
-		ok, want = k == kindString || k == kindArray, "a string or an array"
-		r.HasPrompt = ok
+		ok, want = k == kindString || k == kindArray || k == kindNull, "a string or an array"
+		r.HasPrompt = ok && k != kindNull
 	case "input":
-		ok, want = k == kindString || k == kindArray, "a string or an array"
-		r.HasInput = ok
+		ok, want = k == kindString || k == kindArray || k == kindNull, "a string or an array"
+		r.HasInput = ok && k != kindNull
 	case "data_sources":
-		ok, want = k == kindArray, "an array"
-		r.HasDataSources = ok && !emptyArray(raw)
+		ok, want = k == kindArray || k == kindNull, "an array"
+		r.HasDataSources = k == kindArray && !emptyArray(raw)
 	case "tools":
 		ok, want = k == kindArray || k == kindNull, "an array"
 	case "n":

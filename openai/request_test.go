@@ -255,3 +255,13 @@ func benchmarkParseRequest(b *testing.B, size int) {
 
 func BenchmarkParseRequest1k(b *testing.B)   { benchmarkParseRequest(b, 1000) }
 func BenchmarkParseRequest200k(b *testing.B) { benchmarkParseRequest(b, 200_000) }
+
+func TestNullStandsForAnAbsentMember(t *testing.T) {
+	r, err := ParseRequest([]byte(`{"model":null,"stream":null,"prompt":null,"input":null,"data_sources":null,"tools":null,"n":null}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.HasPrompt || r.HasInput || r.HasDataSources || r.Stream || r.Model != "" {
+		t.Errorf("null was taken for a value: %+v", r)
+	}
+}
