@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -126,7 +127,9 @@ func (c *conn) exchange(ctx context.Context, target *Target, call *Call) (*http.
 	}
 	b := &body{ctx: ctx, conn: c, inner: resp.Body, stop: stop, total: call.Deadline, idle: target.idleFor(), reusable: sent == nil && !resp.Close}
 	resp.Body = b
-	b.renew()
+	if b.waiting = strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"); !b.waiting {
+		b.renew()
+	}
 	if resp.ContentLength == 0 || resp.StatusCode == http.StatusNoContent {
 		b.finish()
 	}
@@ -235,6 +238,7 @@ type body struct {
 	total    time.Time // end of the whole call; zero is none
 	idle     time.Duration
 	until    time.Time // the deadline in force
+	waiting  bool      // for a stream's first content: the first-byte budget still runs
 	reusable bool
 	err      error // what every further read answers, once it is over
 }
@@ -243,6 +247,9 @@ type body struct {
 // the idle budget is gone, so that most events of a stream do not pay for it;
 // an endpoint may be silent for between 1 and 1.1 times the budget.
 func (b *body) renew() {
+	if b.waiting {
+		return
+	}
 	if b.idle <= 0 {
 		if b.until != b.total {
 			b.until = b.total
@@ -258,6 +265,18 @@ func (b *body) renew() {
 	b.conn.SetReadDeadline(b.until)
 	if b.ctx.Err() != nil { // it may have ended between the two deadlines
 		b.conn.SetDeadline(aLongTimeAgo)
+	}
+}
+
+// Begun says of a stream's body that its first content has come: from here on
+// the endpoint may be silent for the idle budget, no longer for what was left
+// of the first-byte budget. For other answers that is so from their header on.
+func Begun(r io.Reader) {
+	if b, ok := r.(*body); ok && b.waiting {
+		b.waiting = false
+		if b.conn != nil {
+			b.renew()
+		}
 	}
 }
 

@@ -41,6 +41,9 @@ func NewTarget(app *config.Application, ep *config.Endpoint) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the uri of endpoint %s of %s: not a URL", ep.ID, app.AppID)
 	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
 	t := &Target{url: u, model: ep.Model, timeouts: app.Timeouts}
 	t.origin = origin{tls: u.Scheme == "https", host: u.Hostname()}
 	port := u.Port()
@@ -83,6 +86,10 @@ var operations = [...]string{
 	"audio/transcriptions", "audio/translations", "audio/speech",
 	"rerank", "score", "batches", "files", "realtime/sessions",
 }
+
+// IsOperation reports whether path is one of the operations that the gateway
+// knows, written in any case.
+func IsOperation(path string) bool { return strings.EqualFold(operationOf(path), path) && path != "" }
 
 // operationOf returns the operation that a path ends with, or "".
 func operationOf(path string) string {

@@ -227,7 +227,7 @@ func TestMarshalledConfigShowsNoSecret(t *testing.T) {
 			t.Errorf("shows %q", s)
 		}
 	}
-	if !bytes.Contains(out, []byte(`"entryExpiry":"1 mon"`)) {
+	if !bytes.Contains(out, []byte(`"entryExpiry":"1 month"`)) {
 		t.Error("an interval is not marshalled as text")
 	}
 }

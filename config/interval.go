@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -119,5 +120,32 @@ func (v Interval) String() string {
 	return b.String()
 }
 
-// MarshalJSON returns the text of String as a JSON string.
-func (v Interval) MarshalJSON() ([]byte, error) { return json.Marshal(v.String()) }
+// MarshalJSON returns the interval in words, "1 hour 30 minutes", as
+// configuration files mostly write it; no time at all is "0 seconds".
+func (v Interval) MarshalJSON() ([]byte, error) {
+	var words []string
+	part := func(n int64, unit string) {
+		if n != 0 {
+			plural := "s"
+			if n == 1 || n == -1 {
+				plural = ""
+			}
+			words = append(words, fmt.Sprintf("%d %s%s", n, unit, plural))
+		}
+	}
+	part(int64(v.Months/monthsPerYear), "year")
+	part(int64(v.Months%monthsPerYear), "month")
+	part(int64(v.Days), "day")
+	part(int64(v.Time/time.Hour), "hour")
+	part(int64(v.Time%time.Hour/time.Minute), "minute")
+	rest := v.Time % time.Minute
+	if fraction := rest % time.Second; fraction != 0 {
+		words = append(words, strconv.FormatFloat(rest.Seconds(), 'f', -1, 64)+" seconds")
+	} else {
+		part(int64(rest/time.Second), "second")
+	}
+	if len(words) == 0 {
+		words = []string{"0 seconds"}
+	}
+	return json.Marshal(strings.Join(words, " "))
+}

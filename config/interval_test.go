@@ -186,10 +186,22 @@ func TestIntervalTextIsReadBack(t *testing.T) {
 	})
 }
 
-func TestIntervalMarshalsAsText(t *testing.T) {
-	got, err := json.Marshal(struct{ V Interval }{interval("1 day 12:00")})
-	if err != nil || string(got) != `{"V":"1 day 12:00:00"}` {
-		t.Errorf("got %s, %v", got, err)
+func TestIntervalMarshalsInWordsThatAreReadBack(t *testing.T) {
+	for text, want := range map[string]string{
+		"2 minutes": "2 minutes", "1 day": "1 day", "7 days": "7 days", "1 hour 30 minutes": "1 hour 30 minutes", "01:30:00": "1 hour 30 minutes",
+		"P1Y2M3DT4H5M6.5S": "1 year 2 months 3 days 4 hours 5 minutes 6.5 seconds", "500 ms": "0.5 seconds", "0": "0 seconds", "1 second": "1 second",
+	} {
+		v, err := ParseInterval(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(v)
+		if err != nil || string(got) != `"`+want+`"` {
+			t.Errorf("%s marshals as %s, %v; want %s", text, got, err, want)
+		}
+		if again, err := ParseInterval(want); err != nil || again != v {
+			t.Errorf("%s is read back as %v, %v", want, again, err)
+		}
 	}
 }
 

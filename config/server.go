@@ -30,9 +30,8 @@ type Server struct {
 	// BodyTimeout bounds the reading of a request's body: 10 MiB in 60 seconds
 	// is a 1.4 Mbit/s line.
 	BodyTimeout Interval `json:"bodyTimeout" default:"60 seconds"`
-	// MaxHeaderBytes bounds a request's header, in bytes; net/http grants 4 KiB
-	// more. 64 KiB is four times what common proxies let through.
-	MaxHeaderBytes int `json:"maxHeaderBytes" default:"65536" min:"4096" max:"1048576" restart:"true"`
+	// MaxHeaderBytes bounds a request's header, in bytes. 64 KiB is four times what common proxies let through.
+	MaxHeaderBytes int `json:"maxHeaderBytes" default:"65536" min:"4096" max:"1048576"`
 }
 
 // CORS says which browser origins may call.

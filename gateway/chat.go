@@ -24,6 +24,7 @@ func (s *Server) chat(c *gin.Context, in *inbound, req *openai.Request, x *persi
 		return err
 	}
 	alive := s.keepAlive(c, in.app, req.Stream)
+	defer alive.stop()
 	answered, err := s.forward(ctx, in, in.call(c, x), req, x)
 	alive.stop()
 	if err != nil {

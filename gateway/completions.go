@@ -16,6 +16,7 @@ func (s *Server) completions(c *gin.Context, in *inbound, req *openai.Request, x
 
 	// Ask an endpoint, and another if it will not.
 	alive := s.keepAlive(c, in.app, req.Stream)
+	defer alive.stop()
 	answered, err := s.forward(ctx, in, in.call(c, x), req, x)
 	alive.stop()
 	if err != nil {

@@ -29,12 +29,11 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.draining.Load() {
 		h["Connection"] = []string{"close"}
 	}
-	defer e.recover(w, r)
-
 	if _, browser := r.Header["Origin"]; browser {
 		snap.cors.HandlerFunc(w, r)
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			w.WriteHeader(http.StatusNoContent)
+			e.logPage(r, "", h.Get("X-Request-Id"), http.StatusNoContent, e.now())
 			return
 		}
 	}
@@ -54,44 +53,42 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.next.ServeHTTP(w, r)
 }
 
-// recover turns a panic into an answer. An answer that has begun can only be
-// cut off: returning would make it look whole.
-func (e *edge) recover(w http.ResponseWriter, r *http.Request) {
-	p := recover()
-	if p == nil {
-		return
-	}
-	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(http.ErrAbortHandler)
-	}
-	e.log.Error("handler panicked", "request_id", w.Header().Get("X-Request-Id"), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	if gw, ok := w.(interface{ Written() bool }); ok && gw.Written() {
-		panic(http.ErrAbortHandler)
-	}
+// recovered turns a panic of a handler into an answer. An answer that has
+// begun can only be cut off: returning would make it look whole.
+func (s *Server) recovered(c *gin.Context) {
 	defer func() {
-		if recover() != nil {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(http.ErrAbortHandler)
 		}
+		s.log.Error("handler panicked", "request_id", c.Writer.Header().Get("X-Request-Id"), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		if c.Writer.Written() {
+			panic(http.ErrAbortHandler)
+		}
+		s.refusePage(c.Writer, c.Request, errInternal)
 	}()
-	e.refusePage(w, r, errInternal)
+	c.Next()
 }
 
 // requestID returns the client's request id when it is at most 128 printable
 // characters, else a new one.
 func requestID(h http.Header) string {
-	if v := h["X-Request-Id"]; len(v) > 0 && visible(v[0], 128) {
+	if v := h["X-Request-Id"]; len(v) > 0 && printableASCII(v[0], 128) {
 		return v[0]
 	}
 	return uuid.NewString()
 }
 
-// visible reports whether s is 1 to most visible ASCII characters.
-func visible(s string, most int) bool {
+// printableASCII reports whether s is 1 to most printable ASCII characters.
+func printableASCII(s string, most int) bool {
 	if s == "" || len(s) > most {
 		return false
 	}
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
+		if s[i] < ' ' || s[i] >= 0x7f {
 			return false
 		}
 	}
@@ -111,7 +108,7 @@ func headerBytes(r *http.Request) int {
 
 // words are the fixed parts of paths that are written in any case. Values,
 // such as application ids and keys, stay as they are.
-var words = [...]string{"lb", "openai", "deployments", "v1", "instanceinfo", "metrics", "healthz", "readyz", "reconfig"}
+var words = [...]string{"lb", "openai", "deployments", "v1", "models", "instanceinfo", "metrics", "healthz", "readyz", "reconfig"}
 
 // canonical returns the one form of a path that the routes are written in:
 // without base and trailing slash, its fixed words in lower case.
@@ -141,7 +138,7 @@ func (e *edge) canonical(path string) string {
 		if word != path[at+1:end] {
 			path = path[:at+1] + word + path[end:]
 		}
-		if word == "deployments" || word == "reconfig" || word == "v1" { // values follow
+		if word == "deployments" || word == "reconfig" { // values follow
 			break
 		}
 		at = end

@@ -90,7 +90,7 @@ func judge(err error) outcome {
 	)
 	switch {
 	case errors.Is(err, errClientGone), errors.As(err, &failed) && failed.Fault == backend.Canceled:
-		return ours(statusClientGone, codeInternalFailure, "The client closed the request.", 0)
+		return ours(statusClientGone, "", "The client closed the request.", 0)
 	case errors.As(err, &refused):
 		return outcome{status: refused.status, code: refused.code, refusal: *refused}
 	case errors.As(err, &busy):
@@ -244,4 +244,5 @@ func (o *outcome) write(w http.ResponseWriter, target string) {
 func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, err error) {
 	o := judge(err)
 	o.write(w, r.URL.Path)
+	s.logPage(r, "", w.Header().Get("X-Request-Id"), o.status, s.now())
 }

@@ -53,10 +53,10 @@ func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, r
 	}
 	plan := in.app.Router.Plan(facts)
 	var last error
-	for lease := plan.Next(); lease != nil; lease = plan.Next() {
-		if in.stream != nil && in.stream.n > 0 {
-			lease.Done(router.Outcome{Kind: router.Canceled})
-			break // what has been streamed cannot be sent again
+	for s.mayAsk(in, call, last) {
+		lease := plan.Next()
+		if lease == nil {
+			break
 		}
 		a, err := s.attempt(ctx, in, call, req, lease, x)
 		if err == nil {
@@ -80,16 +80,34 @@ func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, r
 	return nil, last
 }
 
+// mayAsk reports whether an endpoint may be asked after the last one failed:
+// there is time left, and the body is still there.
+func (s *Server) mayAsk(in *inbound, call *backend.Call, last error) bool {
+	if last == nil {
+		return true
+	}
+	if in.stream != nil && in.stream.n > 0 {
+		return false // what has been streamed cannot be sent again
+	}
+	return call.Deadline.IsZero() || s.now().Before(call.Deadline)
+}
+
 // attempt makes one call to one endpoint.
 func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, lease *router.Lease, x *persist.Exchange) (*answer, error) {
 	ep := lease.Endpoint()
 	x.Attempts = append(x.Attempts, persist.Attempt{Endpoint: ep.Index, ID: ep.ID, Start: s.now()})
 	a := &answer{lease: lease, attempt: &x.Attempts[len(x.Attempts)-1]}
 	target := in.app.targets[ep.Index]
+	outcome := router.Outcome{Kind: router.Canceled}
+	kept := false
+	defer func() { // also when something panics
+		if !kept {
+			lease.Done(outcome)
+		}
+	}()
 
-	body, err := a.dress(target, req, in.operation)
+	body, err := a.dress(target, req, in)
 	if err != nil {
-		lease.Done(router.Outcome{Kind: router.Canceled})
 		return nil, err
 	}
 	if body != nil {
@@ -104,6 +122,7 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 	a.latency = s.now().Sub(a.attempt.Start)
 	if err == nil {
 		lease.Answered()
+		kept = true
 		return a, nil
 	}
 	if a.resp != nil {
@@ -112,21 +131,24 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 	if a.events != nil {
 		a.events.Release()
 	}
-	lease.Done(a.blame(err))
 	a.attempt.Duration = a.latency
+	outcome = a.blame(err)
+	if a.attempt.Fault == string(backend.Timeout) && len(x.Attempts) > 1 && !s.mayAsk(in, call, err) {
+		outcome.Kind = router.Canceled // others had spent the time
+	}
 	return nil, err
 }
 
 // dress returns the body as this endpoint wants it, or nil to leave it.
-func (a *answer) dress(target *backend.Target, req *openai.Request, operation string) ([]byte, error) {
-	if req == nil {
-		return nil, nil
-	}
+func (a *answer) dress(target *backend.Target, req *openai.Request, in *inbound) ([]byte, error) {
 	model := target.Model()
+	if req == nil {
+		return in.formFor(model), nil
+	}
 	if model == req.Model {
 		model = ""
 	}
-	ask := req.Stream && !req.WantsUsage && target.AskUsage() && (operation == opChat || operation == opCompletions)
+	ask := req.Stream && !req.WantsUsage && target.AskUsage() && (in.operation == opChat || in.operation == opCompletions)
 	a.hideUsage = ask
 	if model == "" && !ask {
 		return req.Bytes(), nil
@@ -153,6 +175,7 @@ func (a *answer) inspect(in *inbound, req *openai.Request) error {
 		if err := a.events.Peek(holdStream); err != nil {
 			return streamError(err)
 		}
+		backend.Begun(a.resp.Body)
 		return nil
 	}
 	if kind == "text/html" {
@@ -199,8 +222,7 @@ func (a *answer) hold() error {
 	return nil
 }
 
-// streamError gives a stream that failed before its first content the form of
-// a call that failed.
+// streamError gives a stream that failed the form of a call that failed.
 func streamError(err error) error {
 	var failed *backend.Error
 	var said *openai.StreamError
@@ -230,6 +252,7 @@ func (a *answer) blame(err error) router.Outcome {
 	}
 	switch status := failed.Status; {
 	case failed.Fault == backend.Canceled, failed.Fault == backend.Upload:
+		a.attempt.Fault = string(backend.Canceled) // either way the client's doing
 		return router.Outcome{Kind: router.Canceled}
 	case failed.Fault != "", status >= 500, status < 400,
 		status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusRequestTimeout:

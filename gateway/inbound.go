@@ -1,14 +1,16 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"mime/multipart"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -85,7 +87,7 @@ func (in *inbound) read(c *gin.Context, most int64, within time.Duration, hold b
 			defer control.SetReadDeadline(time.Time{})
 		}
 	}
-	if in.form() && !hold && in.app.AppType.Inference() && (r.ContentLength < 0 || r.ContentLength > heldForm) {
+	if in.form() && !hold && !in.app.readsModel && in.app.AppType.Inference() && (r.ContentLength < 0 || r.ContentLength > heldForm) {
 		in.stream, in.length = &counting{r: r.Body, left: most, err: tooLarge(most)}, r.ContentLength
 		return nil
 	}
@@ -230,22 +232,50 @@ func (in *inbound) model() (string, error) {
 		}
 		return model.Str, nil
 	}
-	_, params, err := mime.ParseMediaType(in.contentType)
-	if err != nil || params["boundary"] == "" {
+	from, to := formField(in.body, in.contentType, "model")
+	if from == to {
 		return "", missing
 	}
-	parts := multipart.NewReader(bytes.NewReader(in.body), params["boundary"])
-	for {
-		part, err := parts.NextPart()
-		if err != nil {
-			return "", missing
-		}
-		if part.FormName() == "model" {
-			value, err := io.ReadAll(io.LimitReader(part, 256))
-			if err != nil || len(value) == 0 {
-				return "", missing
-			}
-			return string(value), nil
-		}
+	return string(in.body[from:to]), nil
+}
+
+// formField returns where the value of a form's field stands in its body; 0, 0
+// when the form has no such field.
+func formField(body []byte, contentType, name string) (from, to int) {
+	_, params, err := mime.ParseMediaType(contentType)
+	if err != nil || params["boundary"] == "" || body == nil {
+		return 0, 0
 	}
+	boundary := []byte("\r\n--" + params["boundary"])
+	at := bytes.Index(body, boundary[2:])
+	for at >= 0 {
+		part := at + len(boundary) - 2
+		head := bytes.Index(body[part:], []byte("\r\n\r\n"))
+		if head < 0 {
+			return 0, 0
+		}
+		from = part + head + 4
+		length := bytes.Index(body[from-2:], boundary) // an empty value's boundary begins with its header's last line end
+		if length < 0 {
+			return 0, 0
+		}
+		to = max(from, from-2+length)
+		header, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(body[part+2 : from]))).ReadMIMEHeader()
+		if err == nil {
+			if _, disposition, err := mime.ParseMediaType(header.Get("Content-Disposition")); err == nil && disposition["name"] == name {
+				return from, to
+			}
+		}
+		at = from - 2 + length + 2
+	}
+	return 0, 0
+}
+
+// formFor returns the form with its model replaced, or nil to leave it.
+func (in *inbound) formFor(model string) []byte {
+	from, to := formField(in.body, in.contentType, "model")
+	if model == "" || to == 0 {
+		return nil
+	}
+	return slices.Concat(in.body[:from], []byte(model), in.body[to:])
 }

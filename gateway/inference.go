@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"aigateway/backend"
 	"aigateway/openai"
 	"aigateway/persist"
 )
@@ -119,7 +120,7 @@ func (s *Server) complete(c *gin.Context, in *inbound, x *persist.Exchange) erro
 		return err
 	}
 	in.operation = operation(in, req)
-	x.Operation, x.Model, x.User, x.Stream = in.operation, req.Model, req.User, req.Stream
+	x.Operation, x.Model, x.User, x.Stream = named(in.operation), req.Model, req.User, req.Stream
 	switch in.operation {
 	case opChat:
 		return s.chat(c, in, req, x)
@@ -145,6 +146,8 @@ func operation(in *inbound, req *openai.Request) string {
 	switch {
 	case in.app.operation != "":
 		return in.app.operation
+	case backend.IsOperation(in.operation):
+		return strings.ToLower(in.operation)
 	case in.operation != "":
 		return in.operation
 	case req.HasMessages:
@@ -155,6 +158,14 @@ func operation(in *inbound, req *openai.Request) string {
 		return opEmbeddings
 	}
 	return ""
+}
+
+// named is the operation as metrics and the log call it.
+func named(operation string) string {
+	if operation == opChat {
+		return "chat"
+	}
+	return operation
 }
 
 // stopping reports whether the request was ended by the gateway's own end.

@@ -15,6 +15,7 @@ func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *
 		return err
 	}
 	alive := s.keepAlive(c, in.app, req.Stream)
+	defer alive.stop()
 	answered, err := s.forward(c.Request.Context(), in, in.call(c, x), req, x)
 	alive.stop()
 	if err != nil {
@@ -28,10 +29,14 @@ func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *
 // as a transcription. A long one is streamed; then only one endpoint can be
 // asked once its first bytes have left.
 func (s *Server) passthrough(c *gin.Context, in *inbound, x *persist.Exchange) error {
-	if in.app.operation != "" {
-		in.operation = in.app.operation
-	}
+	in.operation = operation(in, &openai.Request{})
 	x.Operation = in.operation
+	if from, to := formField(in.body, in.contentType, "model"); to > 0 {
+		x.Model = string(in.body[from:to])
+		if err := in.allow(x.Model); err != nil {
+			return err
+		}
+	}
 	answered, err := s.forward(c.Request.Context(), in, in.call(c, x), nil, x)
 	if err != nil {
 		return err

@@ -118,7 +118,7 @@ func (s *Server) judgeRelay(c *gin.Context, a *answer, err error, x *persist.Exc
 		a.result = router.Failed
 		a.attempt.Fault = string(backend.Reset)
 		x.Cut = true
-		return &brokenAnswer{told: broken.Told, err: broken.Err}
+		return &brokenAnswer{told: broken.Told, err: streamError(broken.Err)}
 	default:
 		a.result = router.Canceled
 		a.attempt.Fault = string(backend.Canceled)

@@ -103,15 +103,10 @@ func (s *Server) swap(cfg *config.Config) error {
 	s.fleet.Keep(routers...)
 	s.metrics.Reloaded(true, next.Generation)
 	s.log.Info("configuration in force", "generation", next.Generation, "hash", cfg.Hash[:8], "applications", len(next.apps))
-	if before != nil && restartNeeded(&before.Config.Server, &cfg.Server) {
-		s.log.Warn("server.tls and server.maxHeaderBytes take effect at the next start")
+	if before != nil && before.Config.Server.TLS != cfg.Server.TLS {
+		s.log.Warn("server.tls takes effect at the next start")
 	}
 	return nil
-}
-
-// restartNeeded reports whether what only a listener's start reads has changed.
-func restartNeeded(a, b *config.Server) bool {
-	return a.TLS != b.TLS || a.MaxHeaderBytes != b.MaxHeaderBytes
 }
 
 func (s *Server) generation() uint64 {
@@ -128,7 +123,7 @@ func (s *Server) spec(app *App) metrics.AppSpec {
 	}
 	for i := range app.Endpoints {
 		ep := &app.Endpoints[i]
-		spec.Endpoints = append(spec.Endpoints, metrics.EndpointSpec{ID: ep.ID, URI: ep.URI, Key: identity(ep)})
+		spec.Endpoints = append(spec.Endpoints, metrics.EndpointSpec{ID: ep.ID, URI: showURI(ep.URI), Key: identity(ep)})
 	}
 	return spec
 }

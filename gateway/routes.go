@@ -12,13 +12,15 @@ import (
 // /api/v1/{env}/apirouter, /api/v1/{env}/aigateway, or neither.
 func (s *Server) Handler() http.Handler {
 	g := newGin()
+	g.Use(s.recovered)
 
 	// Inference. The application is named by the path, or by the body's model.
 	g.POST("/lb/:app", s.byPath)
 	g.POST("/lb/:app/*operation", s.byPath)                    // LangChain: base path + deployment + operation
 	g.POST("/lb/openai/deployments/:app/*operation", s.byPath) // Azure OpenAI SDKs with endpoint={base}/lb
-	g.POST("/lb/deployments/:app/*operation", s.byPath)        // Microsoft Agent Framework
-	g.POST("/lb/openai/v1/*operation", s.byModel)              // OpenAI SDKs
+	g.POST("/lb/openai/deployments/:app", s.byPath)
+	g.POST("/lb/deployments/:app/*operation", s.byPath) // Microsoft Agent Framework
+	g.POST("/lb/openai/v1/*operation", s.byModel)       // OpenAI SDKs
 	g.POST("/lb/v1/*operation", s.byModel)
 	g.GET("/lb/openai/v1/models", s.page(s.models))
 	g.GET("/lb/v1/models", s.page(s.models))
@@ -28,7 +30,7 @@ func (s *Server) Handler() http.Handler {
 	g.GET("/metrics", s.page(s.guarded(s.showMetrics)))
 	g.GET("/healthz", s.page(s.healthz))
 	g.GET("/readyz", s.page(s.readyz))
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		g.Handle(method, "/reconfig", s.page(s.reconfig))
 		g.Handle(method, "/reconfig/:key", s.page(s.reconfig))
 	}

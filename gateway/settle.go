@@ -83,17 +83,24 @@ func (s *Server) logExchange(c *gin.Context, x *persist.Exchange) {
 func (s *Server) page(handle func(*gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		start := s.now()
+		defer func() {
+			s.logPage(c.Request, c.FullPath(), c.Writer.Header().Get("X-Request-Id"), c.Writer.Status(), start)
+		}()
 		if err := handle(c); err != nil {
 			s.refuse(c, err)
 		}
-		s.log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
-			slog.String("request_id", c.Writer.Header().Get("X-Request-Id")),
-			slog.String("method", shown(c.Request.Method, 20)),
-			slog.String("route", c.FullPath()),
-			slog.Int("status", c.Writer.Status()),
-			slog.Float64("duration_ms", millis(s.now().Sub(start))),
-			slog.String("remote", c.Request.RemoteAddr))
 	}
+}
+
+// logPage writes the access line of everything that is no inference call.
+func (s *Server) logPage(r *http.Request, route, requestID string, status int, start time.Time) {
+	s.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		slog.String("request_id", requestID),
+		slog.String("method", shown(r.Method, 20)),
+		slog.String("route", route),
+		slog.Int("status", status),
+		slog.Float64("duration_ms", millis(s.now().Sub(start))),
+		slog.String("remote", r.RemoteAddr))
 }
 
 func millis(d time.Duration) float64 {

@@ -36,9 +36,11 @@ type App struct {
 	Router  *router.Router
 	Metrics *metrics.App
 
-	targets   []*backend.Target
-	models    map[string]bool // allowed; nil allows any
-	searchKey string          // put in place of the SearchAIApp's id in on-your-data requests
+	targets []*backend.Target
+	models  map[string]bool // allowed; nil allows any
+	// readsModel: the model of a form matters, so forms are read whole.
+	readsModel bool
+	searchKey  string // put in place of the SearchAIApp's id in on-your-data requests
 	// operation is what every endpoint's URI asks for, such as
 	// "chat/completions"; empty when the client's path decides.
 	operation string
@@ -95,6 +97,7 @@ func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, er
 			return nil, err
 		}
 		app.targets = append(app.targets, t)
+		app.readsModel = app.readsModel || t.Model() != ""
 		if i == 0 {
 			app.operation = t.Operation()
 		} else if t.Operation() != app.operation {
@@ -102,6 +105,7 @@ func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, er
 		}
 	}
 	if len(a.AllowedModels) > 0 {
+		app.readsModel = true
 		app.models = make(map[string]bool, len(a.AllowedModels))
 		for _, m := range a.AllowedModels {
 			app.models[m] = true

@@ -24,6 +24,13 @@ const (
 	demoKey          = "demo-admin-key"
 )
 
+// demoLimits are what the two endpoints of the sample's chat take in a minute:
+// few enough that the first is seen to throttle, and then both.
+var demoLimits = map[string]simulator.Deployment{
+	"gpt-4o-first":  {Model: "gpt-4o", RPM: 3},
+	"gpt-4o-second": {Model: "gpt-4o", RPM: 6},
+}
+
 type demoCommand struct {
 	Port int `default:"8000" help:"Port of the gateway; another is taken when it is in use."`
 }
@@ -48,7 +55,7 @@ func (cmd *demoCommand) Run(p *process) error {
 		fmt.Fprintf(p.stdout, "%s is in use: the gateway is at %s\n", wanted, listener.Addr())
 	}
 
-	web := &http.Server{Handler: simulator.New(simulator.Options{}), ReadHeaderTimeout: headerWithin}
+	web := &http.Server{Handler: simulator.New(simulator.Options{Deployments: demoLimits}), ReadHeaderTimeout: headerWithin}
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -72,7 +79,7 @@ func (cmd *demoCommand) Run(p *process) error {
 	}
 	defer closeLog() //nolint:errcheck // nothing is left to be told
 	source := demoSource{file: settings.ConfigFile, models: models.Addr().String()}
-	err = serve(p, settings, source, log, listener, func() {
+	err = serve(p, settings, source, log, func() (net.Listener, error) { return listener, nil }, func() {
 		fmt.Fprintf(p.stdout, welcome, "http://"+listener.Addr().String(), demoKey)
 	})
 	if err == nil {
@@ -148,7 +155,7 @@ const welcome = `The gateway is at %[1]s, with simulated models behind it. Ctrl-
   # the same as a stream
   curl -sN %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"stream":true,"messages":[{"role":"user","content":"What is a gateway?"}]}'
 
-  # the first endpoint takes 3 requests a minute: watch the second take over, then both refuse
+  # the first endpoint takes 3 requests a minute, the second 6: watch the one take over from the other, then both refuse
   for i in $(seq 12); do curl -s -o /dev/null -D - %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"hi"}]}' | tr -d '\r' | awk '/^HTTP/{s=$2} /^X-Gateway-Endpoint/{e=$2} /^Retry-After:/{r=$2} END{print s, "endpoint:", e, "retry-after:", r}'; done
 
   # what the gateway counts, what it is, and how it is told to read its configuration again

@@ -21,6 +21,8 @@ type commands struct {
 	CheckConfig checkConfigCommand `cmd:"" help:"Check a configuration file and print every fault."`
 	Schema      schemaCommand      `cmd:"" help:"Print the JSON Schema of the configuration file."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // process is what a command has of the world.
@@ -41,7 +43,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 		kong.Description("An AI gateway: one route per application, several endpoints behind it."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c; panic(exit(c)) }),
-		kong.Vars{"config": configFile()},
+		kong.Vars{"config": configFile(), "version": "gateway " + version()},
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "gateway:", err)

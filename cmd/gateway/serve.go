@@ -40,19 +40,28 @@ type serveCommand struct{}
 func (*serveCommand) Run(p *process) error {
 	settings, err := config.FromEnv(os.LookupEnv)
 	if err != nil {
-		return startFault(p, err)
+		return startFault(p, errors.Join(err, fileFaults(p.ctx, configFile())))
 	}
 	log, closeLog, err := newLog(settings.LogFile, settings.LogLevel, p.stderr)
 	if err != nil {
 		return err
 	}
 	defer closeLog() //nolint:errcheck // nothing is left to be told
-	var listen net.ListenConfig
-	listener, err := listen.Listen(p.ctx, "tcp", net.JoinHostPort(settings.Listen, strconv.Itoa(settings.Port)))
-	if err != nil {
-		return fmt.Errorf("opening port %d (API_GATEWAY_PORT): %w", settings.Port, err)
+	open := func() (net.Listener, error) {
+		var listen net.ListenConfig
+		return listen.Listen(p.ctx, "tcp", net.JoinHostPort(settings.Listen, strconv.Itoa(settings.Port)))
 	}
-	return serve(p, settings, config.File{Path: settings.ConfigFile}, log, listener, nil)
+	return serve(p, settings, config.File{Path: settings.ConfigFile}, log, open, nil)
+}
+
+// fileFaults returns what is wrong with a configuration file, nil when nothing
+// is.
+func fileFaults(ctx context.Context, name string) error {
+	data, _, err := config.File{Path: name}.Read(ctx)
+	if err == nil {
+		_, err = config.Parse(data)
+	}
+	return err
 }
 
 // startFault prints every fault that keeps the gateway from starting.
@@ -61,16 +70,20 @@ func startFault(p *process, err error) error {
 	return exit(1)
 }
 
-// serve runs the gateway on a listener until the process ends, then drains it.
-// ready, if not nil, is called when the first request can come.
-func serve(p *process, settings *config.Settings, source config.Source, log *slog.Logger, listener net.Listener, ready func()) error {
-	defer listener.Close()
+// serve runs the gateway until the process ends, then drains it. The port is
+// opened when everything else is ready; opened, if not nil, is called then.
+func serve(p *process, settings *config.Settings, source config.Source, log *slog.Logger, open func() (net.Listener, error), opened func()) error {
 	server, err := gateway.New(p.ctx, gateway.Options{
 		Settings: settings, Source: source, Log: log, Version: version(),
 	})
 	if err != nil {
 		return startFault(p, err)
 	}
+	listener, err := open()
+	if err != nil {
+		return startFault(p, fmt.Errorf("opening port %d (API_GATEWAY_PORT): %w", settings.Port, err))
+	}
+	defer listener.Close()
 	warn(log, settings, server.Config(), listener)
 
 	jobs := job.NewGroup(log)
@@ -103,8 +116,8 @@ func serve(p *process, settings *config.Settings, source config.Source, log *slo
 	served := make(chan error, 1)
 	jobs.Go("listener", func(context.Context) { served <- listenAndServe(web, listener) })
 	log.Info("gateway listening", "address", listener.Addr().String(), "version", version())
-	if ready != nil {
-		ready()
+	if opened != nil {
+		opened()
 	}
 	select {
 	case err = <-served:
@@ -184,6 +197,7 @@ func warn(log *slog.Logger, settings *config.Settings, cfg *config.Config, liste
 	}
 	for name, on := range map[string]bool{
 		"API_GATEWAY_USE_CACHE": settings.UseCache, "API_GATEWAY_STATE_MGMT": settings.StateMgmt, "API_GATEWAY_PERSIST_PROMPTS": settings.PersistPrompts,
+		"DATABASE_URL": settings.Database != "", "APPLICATIONINSIGHTS_CONNECTION_STRING": settings.AppInsights != "",
 	} {
 		if on {
 			log.Warn("this version does not have the feature yet; it stays off", "setting", name)

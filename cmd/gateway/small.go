@@ -67,10 +67,11 @@ func (cmd *checkConfigCommand) Run(p *process) error {
 }
 
 type simulateCommand struct {
-	Listen  string        `default:"127.0.0.1:8900" help:"Address to listen on."`
-	Latency time.Duration `default:"0s" help:"Time before each answer."`
-	Cadence time.Duration `default:"0s" help:"Time between the events of a stream."`
-	Fault   string        `help:"A fault for every call, in the grammar of docs/simulator.md."`
+	Listen  string         `default:"127.0.0.1:8900" help:"Address to listen on."`
+	Latency time.Duration  `default:"0s" help:"Time before each answer."`
+	Cadence time.Duration  `default:"0s" help:"Time between the events of a stream."`
+	Limit   map[string]int `placeholder:"DEPLOYMENT=RPM" help:"Requests per minute that a deployment takes; may be given several times."`
+	Fault   string         `help:"A fault for every call, in the grammar of docs/simulator.md."`
 }
 
 // Run serves simulated models until the process is told to stop.
@@ -84,7 +85,11 @@ func (cmd *simulateCommand) Run(p *process) error {
 	if err := fault.Check(); err != nil {
 		return fmt.Errorf("reading --fault: %w", err)
 	}
-	sim := simulator.New(simulator.Options{Latency: cmd.Latency, Cadence: cmd.Cadence, Fault: fault})
+	limits := make(map[string]simulator.Deployment, len(cmd.Limit))
+	for name, rpm := range cmd.Limit {
+		limits[name] = simulator.Deployment{RPM: rpm}
+	}
+	sim := simulator.New(simulator.Options{Latency: cmd.Latency, Cadence: cmd.Cadence, Fault: fault, Deployments: limits})
 	fmt.Fprintf(p.stdout, "simulated models at http://%s\n", listener.Addr())
 	web := &http.Server{Handler: sim, ReadHeaderTimeout: headerWithin}
 	served := make(chan error, 1)
