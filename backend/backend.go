@@ -129,7 +129,7 @@ func (c *Client) Do(ctx context.Context, t *Target, call *Call) (*http.Response,
 	}
 	// What cannot be read whole is no JSON: better none than half of it.
 	if err == nil && len(body) <= MaxErrorBody {
-		failed.Body = body
+		failed.Body = t.masked(body)
 	}
 	return nil, failed
 }

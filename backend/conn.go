@@ -71,21 +71,34 @@ func (c *conn) open() bool {
 		pending = err == nil && n > 0
 		return true // never wait
 	})
-	if err != nil || pending && !c.origin.tls {
+	if err != nil || !quiet && !pending {
 		return false
 	}
-	return quiet || pending && c.onlyTickets()
+	if c.origin.tls {
+		return c.nothingDecrypted(pending)
+	}
+	return quiet
 }
 
-// onlyTickets reports whether what is pending on a TLS connection belongs to
-// TLS itself, such as session tickets, which only reading tells.
-func (c *conn) onlyTickets() bool {
-	c.SetReadDeadline(c.transport.now().Add(time.Millisecond))
+// nothingDecrypted reports whether a TLS connection holds no bytes of an
+// answer. They may stand decrypted within it, where no look at the socket finds
+// them; and what is pending on the socket may be TLS's own, such as session
+// tickets. Only reading tells.
+func (c *conn) nothingDecrypted(pending bool) bool {
+	deadline := aLongTimeAgo
+	if pending {
+		deadline = c.transport.now().Add(time.Millisecond)
+	}
+	c.SetReadDeadline(deadline)
 	var one [1]byte
 	n, err := c.Conn.Read(one[:])
 	var timeout interface{ Timeout() bool }
 	return n == 0 && errors.As(err, &timeout) && timeout.Timeout()
 }
+
+// afterFailedSend is how long an answer is waited for that an endpoint sent
+// before it hung up: it is on its way or it does not exist.
+const afterFailedSend = time.Second
 
 // exchange sends a call and reads the answer's header. The answer's body gives
 // the connection back when it is read to its end, and closes it when it is
@@ -118,6 +131,9 @@ func (c *conn) exchange(ctx context.Context, target *Target, call *Call) (*http.
 	}
 	// An endpoint may answer and hang up before it has read a long body: the
 	// answer counts, not the failed write.
+	if sent != nil {
+		c.SetReadDeadline(earlier(deadline, now.Add(afterFailedSend)))
+	}
 	resp, err := c.receive(call)
 	switch {
 	case err != nil && sent != nil:
@@ -125,7 +141,11 @@ func (c *conn) exchange(ctx context.Context, target *Target, call *Call) (*http.
 	case err != nil:
 		return failed(classify(err), err)
 	}
-	b := &body{ctx: ctx, conn: c, inner: resp.Body, stop: stop, total: call.Deadline, idle: target.idleFor(), reusable: sent == nil && !resp.Close}
+	b := &body{
+		ctx: ctx, conn: c, inner: resp.Body, stop: stop, total: call.Deadline, idle: target.idleFor(),
+		until:    aLongTimeAgo, // whatever comes next replaces the first-byte budget
+		reusable: sent == nil && !resp.Close,
+	}
 	resp.Body = b
 	if b.waiting = strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"); !b.waiting {
 		b.renew()
@@ -254,6 +274,7 @@ func (b *body) renew() {
 		if b.until != b.total {
 			b.until = b.total
 			b.conn.SetReadDeadline(b.total)
+			b.recheck()
 		}
 		return
 	}
@@ -263,7 +284,12 @@ func (b *body) renew() {
 	}
 	b.until = earlier(b.total, now.Add(b.idle+b.idle/10))
 	b.conn.SetReadDeadline(b.until)
-	if b.ctx.Err() != nil { // it may have ended between the two deadlines
+	b.recheck()
+}
+
+// recheck ends a call whose context ended just before its deadline was moved.
+func (b *body) recheck() {
+	if b.ctx.Err() != nil {
 		b.conn.SetDeadline(aLongTimeAgo)
 	}
 }

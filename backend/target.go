@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ type Target struct {
 	operation string // what an as-written URI asks for, such as "chat/completions"
 	model     string
 	askUsage  bool
+	key       []byte
 	timeouts  config.Timeouts
 
 	origin origin
@@ -44,7 +46,7 @@ func NewTarget(app *config.Application, ep *config.Endpoint) (*Target, error) {
 	if u.Path == "" {
 		u.Path = "/"
 	}
-	t := &Target{url: u, model: ep.Model, timeouts: app.Timeouts}
+	t := &Target{url: u, model: ep.Model, key: []byte(ep.APIKey.Reveal()), timeouts: app.Timeouts}
 	t.origin = origin{tls: u.Scheme == "https", host: u.Hostname()}
 	port := u.Port()
 	if port == "" {
@@ -205,6 +207,16 @@ func (t *Target) appendHead(b []byte, call *Call) []byte {
 		b = appendLength(b, int64(len(call.Body)))
 	}
 	return append(b, '\r', '\n')
+}
+
+// masked returns an error's body without the endpoint's key, which some
+// services quote when they refuse it.
+func (t *Target) masked(body []byte) []byte {
+	const shortest = 6 // what is shorter is no secret, and may be a word
+	if len(t.key) < shortest {
+		return body
+	}
+	return bytes.ReplaceAll(body, t.key, []byte("***"))
 }
 
 // idleFor is how long an answer that has begun may be silent.

@@ -59,8 +59,11 @@ func newTransport(now func() time.Time) *transport {
 // its idle connection closed by the other side, before a byte of the answer,
 // is made once more on a new connection when its body can be sent again.
 func (t *transport) roundTrip(ctx context.Context, target *Target, call *Call) (*http.Response, error) {
-	for {
-		c := t.take(target.origin)
+	for again := false; ; again = true {
+		var c *conn
+		if !again {
+			c = t.take(target.origin)
+		}
 		reused := c != nil
 		if !reused {
 			var err error

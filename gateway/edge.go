@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -44,6 +45,11 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fmt.Sprintf("The request's header is longer than %d bytes.", snap.Config.Server.MaxHeaderBytes), "",
 		})
 		return
+	}
+	if budget := snap.Config.Server.BodyTimeout.Duration(); budget > 0 && r.ContentLength != 0 {
+		// It stays in force until the body has been read whole: a refusal must
+		// not wait for a body that never comes either.
+		_ = http.NewResponseController(w).SetReadDeadline(e.now().Add(budget)) // a recorder has no deadlines
 	}
 	if r.Method == http.MethodHead { // answered like GET; net/http leaves the body out
 		get := *r
@@ -106,9 +112,13 @@ func headerBytes(r *http.Request) int {
 	return n
 }
 
-// words are the fixed parts of paths that are written in any case. Values,
-// such as application ids and keys, stay as they are.
-var words = [...]string{"lb", "openai", "deployments", "v1", "models", "instanceinfo", "metrics", "healthz", "readyz", "reconfig"}
+// pages and words are the fixed parts of paths, written in any case: the first
+// segment, and those that may follow /lb. Values, such as application ids and
+// keys, stay as they are.
+var (
+	pages = [...]string{"lb", "instanceinfo", "metrics", "healthz", "readyz", "reconfig"}
+	words = [...]string{"openai", "deployments", "v1", "models"}
+)
 
 // canonical returns the one form of a path that the routes are written in:
 // without base and trailing slash, its fixed words in lower case.
@@ -125,34 +135,26 @@ func (e *edge) canonical(path string) string {
 	if path == "" {
 		return "/"
 	}
-	// At most the first four segments are fixed words: /lb/openai/deployments/…
+	known := pages[:]
 	for at := 0; at < len(path) && path[at] == '/'; {
 		end := at + 1
 		for end < len(path) && path[end] != '/' {
 			end++
 		}
-		word, known := fixedWord(path[at+1 : end])
-		if !known {
+		i := slices.IndexFunc(known, func(w string) bool { return strings.EqualFold(path[at+1:end], w) })
+		if i < 0 {
 			break
 		}
+		word := known[i]
 		if word != path[at+1:end] {
 			path = path[:at+1] + word + path[end:]
 		}
-		if word == "deployments" || word == "reconfig" { // values follow
+		if word == "deployments" || at == 0 && word != "lb" { // values follow
 			break
 		}
-		at = end
+		at, known = end, words[:]
 	}
 	return path
-}
-
-func fixedWord(segment string) (string, bool) {
-	for _, w := range words {
-		if strings.EqualFold(segment, w) {
-			return w, true
-		}
-	}
-	return "", false
 }
 
 // newGin returns gin with nothing of its own switched on.

@@ -114,6 +114,8 @@ func judgeEndpoint(e *backend.Error) outcome {
 	switch {
 	case e.Fault == backend.Timeout:
 		return ours(http.StatusGatewayTimeout, codeBackendFailure, "The backend did not answer in time.", 0)
+	case e.Fault == backend.Upload && timedOut(e.Err):
+		return ours(http.StatusRequestTimeout, codeInvalidPayload, "The body did not come in time.", 0)
 	case e.Fault == backend.Upload:
 		return ours(http.StatusBadRequest, codeInvalidPayload, "The request's body ended before its time.", 0)
 	case e.Status >= 400 && e.Status < 500 && openai.LooksLikeJSONObject(e.Body):
@@ -124,6 +126,11 @@ func judgeEndpoint(e *backend.Error) outcome {
 		return ours(e.Status, codeBackendFailure, fmt.Sprintf("The backend answered %d without saying why.", e.Status), 0)
 	}
 	return ours(http.StatusBadGateway, codeBackendFailure, "The backend failed to answer this request.", 0)
+}
+
+func timedOut(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // errorBody is the JSON of contract section 5 with OpenAI's members.

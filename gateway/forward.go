@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -143,7 +144,7 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 func (a *answer) dress(target *backend.Target, req *openai.Request, in *inbound) ([]byte, error) {
 	model := target.Model()
 	if req == nil {
-		return in.formFor(model), nil
+		return in.formFor(model)
 	}
 	if model == req.Model {
 		model = ""
@@ -189,6 +190,10 @@ func (a *answer) inspect(in *inbound, req *openai.Request) error {
 		return err
 	}
 	if req != nil && a.resp.StatusCode != http.StatusNoContent && !openai.LooksLikeJSONObject(a.body) {
+		return errNotJSON
+	}
+	// An answer that only the connection's end ends may be half of one.
+	if a.whole && a.resp.ContentLength < 0 && a.resp.TransferEncoding == nil && !json.Valid(a.body) {
 		return errNotJSON
 	}
 	return nil

@@ -1,16 +1,14 @@
 package gateway
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
-	"net/textproto"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +24,6 @@ type inbound struct {
 	byModel   bool   // the body's model named the application
 	body      []byte // whole, once read; nil while a form waits to be streamed
 	begun     bool   // read was called
-	now       func() time.Time
 
 	contentType string // as sent
 	kind        string // its media type
@@ -67,7 +64,7 @@ func isForm(kind string) bool {
 
 // read reads the body: whole, unless it is a long form and hold is false. It
 // may be called again, with another bound.
-func (in *inbound) read(c *gin.Context, most int64, within time.Duration, hold bool) error {
+func (in *inbound) read(c *gin.Context, most int64, hold bool) error {
 	r := c.Request
 	if in.begun {
 		if int64(len(in.body)) > most {
@@ -81,19 +78,15 @@ func (in *inbound) read(c *gin.Context, most int64, within time.Duration, hold b
 	if r.ContentLength > most {
 		return tooLarge(most)
 	}
-	if within > 0 && r.ContentLength != 0 {
-		control := http.NewResponseController(c.Writer)
-		if control.SetReadDeadline(in.now().Add(within)) == nil {
-			defer control.SetReadDeadline(time.Time{})
-		}
-	}
-	if in.form() && !hold && !in.app.readsModel && in.app.AppType.Inference() && (r.ContentLength < 0 || r.ContentLength > heldForm) {
-		in.stream, in.length = &counting{r: r.Body, left: most, err: tooLarge(most)}, r.ContentLength
+	encoding := r.Header.Get("Content-Encoding")
+	long := r.ContentLength < 0 || r.ContentLength > heldForm
+	if in.form() && long && encoding == "" && !hold && !in.app.readsModel && in.app.AppType.Inference() {
+		in.stream, in.length = &counting{r: r.Body, left: most, err: tooLarge(most), whole: func() { untimed(c) }}, r.ContentLength
 		return nil
 	}
 	from := io.Reader(r.Body)
 	size := r.ContentLength
-	switch encoding := r.Header.Get("Content-Encoding"); encoding {
+	switch encoding {
 	case "", "identity":
 	case "gzip":
 		unzipped, err := gzip.NewReader(r.Body)
@@ -105,8 +98,15 @@ func (in *inbound) read(c *gin.Context, most int64, within time.Duration, hold b
 		return badEncoding(encoding)
 	}
 	var err error
-	in.body, err = readAll(from, size, most)
+	if in.body, err = readAll(from, size, most); err == nil && r.ContentLength != 0 {
+		untimed(c)
+	}
 	return err
+}
+
+// untimed ends the time that the client has for its body.
+func untimed(c *gin.Context) {
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{}) // a recorder has no deadlines
 }
 
 func badEncoding(encoding string) error {
@@ -197,6 +197,8 @@ type counting struct {
 	n    int64
 	left int64
 	err  error // when more than left comes
+
+	whole func() // called at the end of the body
 }
 
 func (r *counting) Read(p []byte) (int, error) {
@@ -207,6 +209,9 @@ func (r *counting) Read(p []byte) (int, error) {
 	r.n += int64(n)
 	if r.left -= int64(n); r.left < 0 {
 		return 0, r.err
+	}
+	if err == io.EOF {
+		r.whole()
 	}
 	return n, err
 }
@@ -232,50 +237,92 @@ func (in *inbound) model() (string, error) {
 		}
 		return model.Str, nil
 	}
-	from, to := formField(in.body, in.contentType, "model")
-	if from == to {
+	model, err := in.formModel()
+	if err != nil {
+		return "", err
+	}
+	if model == "" {
 		return "", missing
 	}
-	return string(in.body[from:to]), nil
+	return model, nil
 }
 
-// formField returns where the value of a form's field stands in its body; 0, 0
-// when the form has no such field.
-func formField(body []byte, contentType, name string) (from, to int) {
-	_, params, err := mime.ParseMediaType(contentType)
-	if err != nil || params["boundary"] == "" || body == nil {
-		return 0, 0
-	}
-	boundary := []byte("\r\n--" + params["boundary"])
-	at := bytes.Index(body, boundary[2:])
-	for at >= 0 {
-		part := at + len(boundary) - 2
-		head := bytes.Index(body[part:], []byte("\r\n\r\n"))
-		if head < 0 {
-			return 0, 0
+// formModel returns the model field of a form that has been read, empty when
+// it has none. Two of them are refused: whoever reads next might take the other.
+func (in *inbound) formModel() (string, error) {
+	model, found := "", false
+	err := in.eachPart(func(part *multipart.Part) error {
+		if part.FormName() != "model" {
+			return nil
 		}
-		from = part + head + 4
-		length := bytes.Index(body[from-2:], boundary) // an empty value's boundary begins with its header's last line end
-		if length < 0 {
-			return 0, 0
+		if found {
+			return &refusal{http.StatusBadRequest, codeInvalidPayload, "The form has more than one model.", "model"}
 		}
-		to = max(from, from-2+length)
-		header, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(body[part+2 : from]))).ReadMIMEHeader()
-		if err == nil {
-			if _, disposition, err := mime.ParseMediaType(header.Get("Content-Disposition")); err == nil && disposition["name"] == name {
-				return from, to
-			}
-		}
-		at = from - 2 + length + 2
-	}
-	return 0, 0
+		value, err := io.ReadAll(io.LimitReader(part, 256))
+		model, found = string(value), true
+		return err
+	})
+	return model, err
 }
 
 // formFor returns the form with its model replaced, or nil to leave it.
-func (in *inbound) formFor(model string) []byte {
-	from, to := formField(in.body, in.contentType, "model")
-	if model == "" || to == 0 {
+func (in *inbound) formFor(model string) ([]byte, error) {
+	if model == "" || in.body == nil || !strings.HasPrefix(in.kind, "multipart/") {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	form := multipart.NewWriter(&b)
+	if err := form.SetBoundary(boundary(in.contentType)); err != nil {
+		return nil, badForm
+	}
+	err := in.eachPart(func(part *multipart.Part) error {
+		to, err := form.CreatePart(part.Header)
+		if err != nil {
+			return err
+		}
+		if part.FormName() == "model" {
+			_, err = io.WriteString(to, model)
+		} else {
+			_, err = io.Copy(to, part)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := form.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// eachPart visits the parts of a form that has been read, as they are.
+func (in *inbound) eachPart(visit func(*multipart.Part) error) error {
+	if in.body == nil || !strings.HasPrefix(in.kind, "multipart/") {
 		return nil
 	}
-	return slices.Concat(in.body[:from], []byte(model), in.body[to:])
+	parts := multipart.NewReader(bytes.NewReader(in.body), boundary(in.contentType))
+	for {
+		part, err := parts.NextRawPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return badForm
+		}
+		if err := visit(part); err != nil {
+			var refused *refusal
+			if errors.As(err, &refused) {
+				return refused
+			}
+			return badForm
+		}
+	}
 }
+
+func boundary(contentType string) string {
+	_, params, _ := mime.ParseMediaType(contentType)
+	return params["boundary"]
+}
+
+var badForm = &refusal{http.StatusBadRequest, codeInvalidPayload, "The body is not the form that its content-type says.", ""}

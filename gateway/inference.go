@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func (s *Server) byPath(c *gin.Context) {
 func (s *Server) byModel(c *gin.Context) {
 	s.infer(c, func(snap *Snapshot, in *inbound) error {
 		in.operation = strings.Trim(c.Param("operation"), "/")
-		if err := in.read(c, snap.maxBody, snap.Config.Server.BodyTimeout.Duration(), true); err != nil {
+		if err := in.read(c, snap.maxBody, true); err != nil {
 			return err
 		}
 		model, err := in.model()
@@ -45,7 +46,7 @@ func (s *Server) byModel(c *gin.Context) {
 // application's kind decides who answers.
 func (s *Server) infer(c *gin.Context, name func(*Snapshot, *inbound) error) {
 	snap := s.live.Load() // one configuration for the whole request
-	in := &inbound{now: s.now}
+	in := &inbound{}
 	x := &persist.Exchange{RequestID: c.Writer.Header()["X-Request-Id"][0], Start: s.now(), Operation: "other"}
 	s.metrics.Begin()
 	defer s.settle(c, in, x)
@@ -90,6 +91,9 @@ func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persis
 	if err := name(snap, in); err != nil {
 		return err
 	}
+	if !plain(in.operation) {
+		return noRoute(c)
+	}
 	if in.app == nil {
 		return &refusal{
 			http.StatusNotFound, codeNotFound,
@@ -109,7 +113,7 @@ func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persis
 			"Conversation memory is off for AI application " + in.app.AppID + "; send the request without x-thread-id.", "",
 		}
 	}
-	return in.read(c, in.app.MaxBodyBytes, snap.Config.Server.BodyTimeout.Duration(), false)
+	return in.read(c, in.app.MaxBodyBytes, false)
 }
 
 // complete answers chat completions, completions, embeddings, and every other
@@ -158,6 +162,21 @@ func operation(in *inbound, req *openai.Request) string {
 		return opEmbeddings
 	}
 	return ""
+}
+
+// plain reports whether an operation is a path below its base: one with dots
+// for segments would leave it, with the endpoint's key.
+func plain(operation string) bool {
+	for segment := range strings.SplitSeq(operation, "/") {
+		again, err := url.PathUnescape(segment)
+		if err != nil {
+			again = segment
+		}
+		if dots := strings.Trim(again, "/\\"); dots == "." || dots == ".." || strings.Contains(again, "../") {
+			return false
+		}
+	}
+	return true
 }
 
 // named is the operation as metrics and the log call it.

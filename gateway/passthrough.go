@@ -31,11 +31,13 @@ func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *
 func (s *Server) passthrough(c *gin.Context, in *inbound, x *persist.Exchange) error {
 	in.operation = operation(in, &openai.Request{})
 	x.Operation = in.operation
-	if from, to := formField(in.body, in.contentType, "model"); to > 0 {
-		x.Model = string(in.body[from:to])
-		if err := in.allow(x.Model); err != nil {
-			return err
-		}
+	model, err := in.formModel()
+	if err != nil {
+		return err
+	}
+	x.Model = model
+	if err := in.allow(model); err != nil {
+		return err
 	}
 	answered, err := s.forward(c.Request.Context(), in, in.call(c, x), nil, x)
 	if err != nil {

@@ -27,6 +27,10 @@ func (s *Server) relay(c *gin.Context, a *answer, chat bool, x *persist.Exchange
 		return s.relayEvents(c, a, chat, deadline, x)
 	}
 
+	if c.Writer.Written() { // keep-alive comments have begun a stream
+		a.result = router.Served
+		return &brokenAnswer{err: errNotJSON}
+	}
 	if a.whole {
 		completion, err := openai.ParseCompletion(a.body, 0)
 		if err == nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,7 +29,7 @@ func (s *Server) service(c *gin.Context, in *inbound, x *persist.Exchange) error
 		}
 	}
 	x.Call = callName(in.app.AppType, query, in)
-	if call.Method != http.MethodGet && !gjson.ValidBytes(in.body) {
+	if call.Method != http.MethodGet && !json.Valid(in.body) {
 		return &refusal{http.StatusBadRequest, codeInvalidPayload, "The body is not valid JSON.", ""}
 	}
 	answered, err := s.forward(c.Request.Context(), in, call, nil, x)
