@@ -112,7 +112,7 @@ type Timeouts struct {
 	// more than 5 seconds has lost a packet three times or is not there.
 	Connect Interval `json:"connect" default:"5 seconds"`
 	// FirstByte bounds the wait from the request sent to the answer's headers
-	// and, in a stream, its first event. Reasoning models think for minutes
+	// and, in a stream, its first content. Reasoning models think for minutes
 	// before either.
 	FirstByte Interval `json:"firstByte" default:"5 minutes"`
 	// Idle bounds the silence between two reads of an answer that has begun.

@@ -22,6 +22,10 @@ type Server struct {
 	// TLS names the files of the server's certificate; both empty serves
 	// cleartext.
 	TLS TLS `json:"tls"`
+	// DrainDelay is how long the gateway goes on accepting at shutdown while
+	// readyz answers 503 already, so that load balancers turn away first. With
+	// Kubernetes a few seconds, or a preStop hook.
+	DrainDelay Interval `json:"drainDelay" default:"0"`
 	// DrainTimeout bounds the wait for running requests at shutdown. 30
 	// seconds is what Kubernetes gives a pod.
 	DrainTimeout Interval `json:"drainTimeout" default:"30 seconds"`

@@ -77,8 +77,10 @@ func TestBadRequestsAreRefusedInJSON(t *testing.T) {
 		{name: "NUL in a string", body: "{\"messages\":[{\"role\":\"user\",\"content\":\"\x00\"}]}"},
 		{name: "NUL", body: "\x00"},
 		{name: "too large", body: `{"messages":[{"role":"user","content":"` + strings.Repeat("a", 100000) + `"}]}`, status: 413},
-		{name: "too large by gzip", body: gzipped(`{"messages":[{"role":"user","content":"` + strings.Repeat("a", 1000000) + `"}]}`),
-			headers: []string{"Content-Encoding", "gzip"}, status: 413},
+		{
+			name: "too large by gzip", body: gzipped(`{"messages":[{"role":"user","content":"` + strings.Repeat("a", 1000000) + `"}]}`),
+			headers: []string{"Content-Encoding", "gzip"}, status: 413,
+		},
 		{name: "gzip that is none", body: goodChat, headers: []string{"Content-Encoding", "gzip"}, status: 415},
 		{name: "gzip cut short", body: gzipped(goodChat)[:40], headers: []string{"Content-Encoding", "gzip"}},
 		{name: "encoding unknown", body: goodChat, headers: []string{"Content-Encoding", "br"}, status: 415},

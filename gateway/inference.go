@@ -167,12 +167,11 @@ func operation(in *inbound, req *openai.Request) string {
 // plain reports whether an operation is a path below its base: one with dots
 // for segments would leave it, with the endpoint's key.
 func plain(operation string) bool {
-	for segment := range strings.SplitSeq(operation, "/") {
-		again, err := url.PathUnescape(segment)
-		if err != nil {
-			again = segment
-		}
-		if dots := strings.Trim(again, "/\\"); dots == "." || dots == ".." || strings.Contains(again, "../") {
+	if again, err := url.PathUnescape(operation); err == nil {
+		operation = again
+	}
+	for segment := range strings.FieldsFuncSeq(operation, func(r rune) bool { return r == '/' || r == '\\' }) {
+		if segment == "." || segment == ".." {
 			return false
 		}
 	}

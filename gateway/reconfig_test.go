@@ -102,8 +102,10 @@ func TestReconfigOfAFaultyFileNamesEveryFaultAndChangesNothing(t *testing.T) {
 	}{
 		{"not JSON", "{", []string{""}},
 		{"empty", "", []string{""}},
-		{"three faults", `{"applications":[{"appId":"a","appType":"poetry","endpoints":[{"uri":"ftp://x","apikey":"key-of-fault","rpm":-1}]}]}`,
-			[]string{"applications[0].appType", "applications[0].endpoints[0].uri", "applications[0].endpoints[0].rpm"}},
+		{
+			"three faults", `{"applications":[{"appId":"a","appType":"poetry","endpoints":[{"uri":"ftp://x","apikey":"key-of-fault","rpm":-1}]}]}`,
+			[]string{"applications[0].appType", "applications[0].endpoints[0].uri", "applications[0].endpoints[0].rpm"},
+		},
 		{"unknown member", `{"applications":[{"appId":"a","appType":"openai","colour":"red","endpoints":[{"uri":"http://x"}]}]}`, []string{"applications[0].colour"}},
 		{"same id twice", applications(chatApp("a", "", "one"), chatApp("a", "", "two")), []string{"applications[1].appId"}},
 	} {

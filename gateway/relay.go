@@ -19,6 +19,10 @@ import (
 // relay sends an endpoint's answer to the client. chat tells answers of chat
 // completions and completions, whose end can be told from their events.
 func (s *Server) relay(c *gin.Context, a *answer, chat bool, x *persist.Exchange) error {
+	if a.events == nil && c.Writer.Written() { // keep-alive comments have begun a stream
+		a.result = router.Served
+		return &brokenAnswer{err: errNotJSON}
+	}
 	h := c.Writer.Header()
 	a.copyHeader(h, x)
 	x.Status = a.resp.StatusCode
@@ -27,10 +31,6 @@ func (s *Server) relay(c *gin.Context, a *answer, chat bool, x *persist.Exchange
 		return s.relayEvents(c, a, chat, deadline, x)
 	}
 
-	if c.Writer.Written() { // keep-alive comments have begun a stream
-		a.result = router.Served
-		return &brokenAnswer{err: errNotJSON}
-	}
 	if a.whole {
 		completion, err := openai.ParseCompletion(a.body, 0)
 		if err == nil {

@@ -142,8 +142,10 @@ func TestSearchKeyIsLentToRequestsOnYourData(t *testing.T) {
 	}
 	for _, c := range []struct{ name, app, sent, want string }{
 		{"the application's id", "docs", request("[" + source("search-app") + "]"), request("[" + source("secret-search-key") + "]")},
-		{"streamed", "docs", strings.Replace(request("["+source("search-app")+"]"), "{", `{"stream":true,"stream_options":{"include_usage":true},`, 1),
-			strings.Replace(request("["+source("secret-search-key")+"]"), "{", `{"stream":true,"stream_options":{"include_usage":true},`, 1)},
+		{
+			"streamed", "docs", strings.Replace(request("["+source("search-app")+"]"), "{", `{"stream":true,"stream_options":{"include_usage":true},`, 1),
+			strings.Replace(request("["+source("secret-search-key")+"]"), "{", `{"stream":true,"stream_options":{"include_usage":true},`, 1),
+		},
 		{"another key", "docs", request("[" + source("own-key") + "]"), request("[" + source("own-key") + "]")},
 		{"id in other case", "docs", request("[" + source("SEARCH-APP") + "]"), request("[" + source("SEARCH-APP") + "]")},
 		{"an application without", "plain", request("[" + source("search-app") + "]"), request("[" + source("search-app") + "]")},

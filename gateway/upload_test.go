@@ -49,8 +49,10 @@ func TestUploadReachesTheEndpointWhole(t *testing.T) {
 		size    int
 		chunked bool
 	}{
-		{"small", 1000, false}, {"small, chunked", 1000, true},
-		{"streamed", large, false}, {"streamed, chunked", large, true},
+		{"small", 1000, false},
+		{"small, chunked", 1000, true},
+		{"streamed", large, false},
+		{"streamed, chunked", large, true},
 	} {
 		for path, app := range map[string]string{
 			"/lb/voice":                      transcriptions("", "whisper"),

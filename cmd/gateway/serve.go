@@ -145,8 +145,10 @@ func listenAndServe(web *http.Server, listener net.Listener) error {
 // configured limit, and then cuts off the rest.
 func drain(server *gateway.Server, web *http.Server, cut func(), log *slog.Logger) error {
 	server.Drain()
-	limit := server.Config().Server.DrainTimeout.Duration()
+	set := &server.Config().Server
+	limit := set.DrainTimeout.Duration()
 	log.Info("gateway stopping", "wait_at_most", limit.String())
+	<-time.After(set.DrainDelay.Duration())
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := web.Shutdown(ctx); err == nil {
