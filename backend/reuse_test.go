@@ -44,7 +44,7 @@ func TestStaleAnswerWithinTLSIsNobodys(t *testing.T) {
 		}
 		got := make([]byte, 32<<10) // larger than any buffer between, so that reads go straight through
 		n, err := io.ReadFull(resp.Body, got)
-		if err != io.ErrUnexpectedEOF || !strings.Contains(string(got[:n]), fmt.Sprintf(`"for":"request %d"`, i)) {
+		if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(string(got[:n]), fmt.Sprintf(`"for":"request %d"`, i)) {
 			t.Errorf("request %d got %.60s, %v", i, got[:n], err)
 		}
 		resp.Body.Close()

@@ -105,6 +105,7 @@ func headerSafe(s string) bool {
 
 func (s *Server) validate(p *place) {
 	validateTimeout(s.DrainTimeout, p.member("drainTimeout"))
+	validateTimeout(s.DrainDelay, p.member("drainDelay"))
 	validateTimeout(s.WriteTimeout, p.member("writeTimeout"))
 	validateTimeout(s.BodyTimeout, p.member("bodyTimeout"))
 	switch cert, key := p.member("tls").member("certFile"), p.member("tls").member("keyFile"); {
