@@ -53,11 +53,7 @@ func (a *Application) validateEndpoints(p *place) {
 	if len(a.Endpoints) == 0 {
 		p.fault("at least one endpoint")
 	}
-	type address struct {
-		uri string
-		key Secret
-	}
-	ids, addresses := make(map[string]bool), make(map[address]int)
+	ids := make(map[string]bool)
 	for i := range a.Endpoints {
 		e, at := &a.Endpoints[i], p.item(i)
 		id, uri, key := at.member("id"), at.member("uri"), at.member("apikey", "apiKey")
@@ -79,13 +75,6 @@ func (a *Application) validateEndpoints(p *place) {
 			key.fault("the service's key, or env:NAME or file:/path that holds it")
 		case !headerSafe(e.APIKey.Reveal()):
 			key.faultSeen(key.seenSecret(), "a key without control characters and spaces around it")
-		}
-
-		// What is learnt about an endpoint belongs to its address and key.
-		if first, taken := addresses[address{e.URI, e.APIKey}]; taken && !uri.isBad() && !key.isBad() {
-			uri.faultSeen(seenURI(uri), "an endpoint other than endpoints["+strconv.Itoa(first)+"]: one address and key is one endpoint, and weight is its share")
-		} else if !taken {
-			addresses[address{e.URI, e.APIKey}] = i
 		}
 	}
 }

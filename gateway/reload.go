@@ -121,9 +121,14 @@ func (s *Server) spec(app *App) metrics.AppSpec {
 		ID: app.AppID, Type: string(app.AppType),
 		CacheOn: s.settings.UseCache && app.CacheSettings.UseCache,
 	}
+	listed := map[string]int{}
 	for i := range app.Endpoints {
 		ep := &app.Endpoints[i]
-		spec.Endpoints = append(spec.Endpoints, metrics.EndpointSpec{ID: ep.ID, URI: showURI(ep.URI), Key: identity(ep)})
+		key := identity(ep)
+		if listed[key]++; listed[key] > 1 { // the same endpoint once more counts for itself
+			key += " " + strconv.Itoa(listed[key])
+		}
+		spec.Endpoints = append(spec.Endpoints, metrics.EndpointSpec{ID: ep.ID, URI: showURI(ep.URI), Key: key})
 	}
 	return spec
 }

@@ -65,13 +65,13 @@ func (p *Plan) Next() *Lease {
 		return nil
 	}
 	at := p.router.clock.elapsed()
-	for i, e := range p.untried {
+	for _, e := range p.untried {
 		generation, probe, ok := e.State.admit(at, e.RPM)
 		if !ok {
 			continue
 		}
-		copy(p.untried[i:], p.untried[i+1:])
-		p.untried = p.untried[:len(p.untried)-1]
+		// An endpoint that is listed twice, as some files weight it, is one.
+		p.untried = slices.DeleteFunc(p.untried, func(other *Endpoint) bool { return other.State == e.State })
 		p.attempts++
 		p.remaining--
 		l := &p.first

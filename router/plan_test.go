@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -136,5 +137,17 @@ func BenchmarkPlanNextDone(b *testing.B) {
 				r.Plan(Facts{}).Next().Done(Outcome{Kind: Served, Latency: time.Millisecond})
 			}
 		})
+	}
+}
+
+func TestEndpointListedTwiceIsTriedOnce(t *testing.T) {
+	fleet, _ := fleetAt()
+	app := application("random", 3)
+	app.Endpoints[1] = app.Endpoints[0]
+	app.Endpoints[1].ID = "again"
+	p := New(app, fleet).Plan(Facts{})
+	got := order(p)
+	if len(got) != 2 || !slices.Contains(got, "2") {
+		t.Errorf("tried %v, want 2 and one of the others", got)
 	}
 }
