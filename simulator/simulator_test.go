@@ -236,6 +236,12 @@ func TestOverTheNetwork(t *testing.T) {
 	cancel()
 	_ = resp.Body.Close()
 	server.Close()
+	// Close does not wait for a call whose connection was taken over or cut.
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for patience := 10_000; s.Open() != 0 && patience > 0; patience-- {
+		<-tick.C
+	}
 	if s.Canceled() != 1 || s.Open() != 0 {
 		t.Errorf("canceled %d, open %d; want 1, 0", s.Canceled(), s.Open())
 	}
