@@ -69,6 +69,9 @@ func (s *Server) infer(c *gin.Context, name func(*Snapshot, *inbound) error) {
 		x.Aborted = true
 	}
 	if isBegun(err) { // its status has been sent
+		if x.Status == 0 { // with a keep-alive comment
+			x.Status, x.Cut = http.StatusOK, !x.Aborted
+		}
 		x.Code = s.refuse(c, err).code
 		panic(http.ErrAbortHandler)
 	}
