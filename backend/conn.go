@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -55,23 +54,8 @@ func (c *conn) open() bool {
 	if c.r.Buffered() > 0 {
 		return false
 	}
-	sys, ok := c.tcp.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := sys.SyscallConn()
-	if err != nil {
-		return false
-	}
-	quiet, pending := false, false
-	err = raw.Read(func(fd uintptr) bool {
-		var one [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = errors.Is(err, syscall.EAGAIN)
-		pending = err == nil && n > 0
-		return true // never wait
-	})
-	if err != nil || !quiet && !pending {
+	quiet, pending := peek(c.tcp)
+	if !quiet && !pending {
 		return false
 	}
 	if c.origin.tls {
