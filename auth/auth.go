@@ -27,9 +27,9 @@ func (c *Caller) May(appID string) bool { return c.apps == nil || c.apps[appID] 
 // Callers are the configured callers; nil means that anyone may call. It is
 // immutable.
 type Callers struct {
-	// Keys are found by their SHA-256. Which digests nearly match tells a
-	// prober nothing of any key, so that the look-up may take the time it takes;
-	// the final comparison takes the same time for every key.
+	// Keys are found by their SHA-256, so that no comparison takes time that
+	// depends on the key: a prober cannot choose a digest's bytes, and learns
+	// nothing of any key from how far a digest matches.
 	byDigest map[[sha256.Size]byte]*Caller
 }
 
