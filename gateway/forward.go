@@ -40,8 +40,9 @@ type answer struct {
 	// hideUsage: the gateway asked for the usage event, the client did not.
 	hideUsage bool
 
-	latency time.Duration // until the answer's first part
-	result  router.Kind
+	latency      time.Duration // until the answer's first part
+	writeTimeout time.Duration // of the configuration that the request began with
+	result       router.Kind
 }
 
 // forward asks endpoints, in the order of the router's plan, until one
@@ -70,7 +71,7 @@ func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, r
 	}
 	var failed *backend.Error
 	if last == nil || errors.As(last, &failed) && failed.Status == http.StatusTooManyRequests {
-		if facts.Only != "" && last == nil && !in.app.has(facts.Only) {
+		if plan.Unknown() {
 			return nil, &refusal{
 				http.StatusBadRequest, codeInvalidPayload,
 				"AI application " + in.app.AppID + " has no endpoint with the id in x-gateway-endpoint.", "",
@@ -97,12 +98,13 @@ func (s *Server) mayAsk(in *inbound, call *backend.Call, last error) bool {
 func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, lease *router.Lease, x *persist.Exchange) (*answer, error) {
 	ep := lease.Endpoint()
 	x.Attempts = append(x.Attempts, persist.Attempt{Endpoint: ep.Index, ID: ep.ID, Start: s.now()})
-	a := &answer{lease: lease, attempt: &x.Attempts[len(x.Attempts)-1]}
+	a := &answer{lease: lease, attempt: &x.Attempts[len(x.Attempts)-1], writeTimeout: in.app.writeTimeout}
 	target := in.app.targets[ep.Index]
 	outcome := router.Outcome{Kind: router.Canceled}
 	kept := false
 	defer func() { // also when something panics
 		if !kept {
+			a.drop()
 			lease.Done(outcome)
 		}
 	}()
@@ -126,14 +128,9 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 		kept = true
 		return a, nil
 	}
-	if a.resp != nil {
-		a.resp.Body.Close()
-	}
-	if a.events != nil {
-		a.events.Release()
-	}
 	a.attempt.Duration = a.latency
 	outcome = a.blame(err)
+	in.app.takeBackSearchKey(err)
 	if a.attempt.Fault == string(backend.Timeout) && len(x.Attempts) > 1 && !s.mayAsk(in, call, err) {
 		outcome.Kind = router.Canceled // others had spent the time
 	}
@@ -288,20 +285,17 @@ func elsewhere(err error) bool {
 
 // close ends the answer: the endpoint learns how it went, exactly once.
 func (a *answer) close(now time.Time) {
-	a.resp.Body.Close()
-	if a.events != nil {
-		a.events.Release()
-	}
+	a.drop()
 	a.attempt.Duration = now.Sub(a.attempt.Start)
 	a.lease.Done(router.Outcome{Kind: a.result, Latency: a.latency})
 }
 
-// has reports whether the application has an endpoint with an id.
-func (app *App) has(id string) bool {
-	for i := range app.Endpoints {
-		if app.Endpoints[i].ID == id {
-			return true
-		}
+// drop gives up what was not read of the answer.
+func (a *answer) drop() {
+	if a.resp != nil {
+		a.resp.Body.Close()
 	}
-	return false
+	if a.events != nil {
+		a.events.Release()
+	}
 }

@@ -165,6 +165,18 @@ func raw(t *testing.T, answer string) (uri string) {
 	return server.URL + "/v1"
 }
 
+func TestSearchKeyThatAnErrorQuotesIsTakenBack(t *testing.T) {
+	body := `{"error":{"message":"the key secret-search-key was refused"}}`
+	uri := raw(t, fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	s := newSetup(t, applications(
+		`{"appId":"search-app","appType":"azure_search","endpoints":[{"apikey":"secret-search-key","uri":"{{sim}}/indexes/i/docs/search?api-version=2024-07-01"}]}`,
+		`{"appId":"docs","appType":"openai","searchAiApp":"search-app","endpoints":[{"apikey":"key-of-docs","uri":"`+uri+`"}]}`))
+	status, _, answer := s.post("/lb/docs", goodChat)
+	if want := `{"error":{"message":"the key search-app was refused"}}`; status != http.StatusBadRequest || answer != want {
+		t.Errorf("status %d, %s; want %s", status, answer, want)
+	}
+}
+
 func TestHalfAnAnswerIsNoAnswer(t *testing.T) {
 	uri := raw(t, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"id\":\"x\",\"choices\":[{\"inde")
 	s := newSetup(t, baseApp(uri, "", ""))

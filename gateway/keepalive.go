@@ -24,7 +24,7 @@ func (s *Server) keepAlive(c *gin.Context, app *App, stream bool) *keepAlive {
 		return nil
 	}
 	k := &keepAlive{}
-	deadline := s.writeDeadline(c)
+	deadline := s.writeDeadline(c, app.writeTimeout)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.timer = time.AfterFunc(every, func() {

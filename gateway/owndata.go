@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"bytes"
+	"errors"
 	"strconv"
 
 	"github.com/tidwall/gjson"
 
+	"aigateway/backend"
 	"aigateway/openai"
 )
 
@@ -30,4 +33,13 @@ func (app *App) lendSearchKey(req *openai.Request) error {
 		}
 	}
 	return nil
+}
+
+// takeBackSearchKey puts the search application's id back where an endpoint
+// quotes the lent key in its error.
+func (app *App) takeBackSearchKey(err error) {
+	var failed *backend.Error
+	if app.searchKey != "" && errors.As(err, &failed) && bytes.Contains(failed.Body, []byte(app.searchKey)) {
+		failed.Body = bytes.ReplaceAll(failed.Body, []byte(app.searchKey), []byte(app.SearchAIApp))
+	}
 }

@@ -26,7 +26,7 @@ func (s *Server) relay(c *gin.Context, a *answer, chat bool, x *persist.Exchange
 	h := c.Writer.Header()
 	a.copyHeader(h, x)
 	x.Status = a.resp.StatusCode
-	deadline := s.writeDeadline(c)
+	deadline := s.writeDeadline(c, a.writeTimeout)
 	if a.events != nil {
 		return s.relayEvents(c, a, chat, deadline, x)
 	}
@@ -142,8 +142,7 @@ func (s *Server) close(a *answer) { a.close(s.now()) }
 // client that does not read is not waited for. The deadline is moved only when
 // a quarter of the budget is gone: a stalled client is given up after between
 // 1 and 1.25 times the budget.
-func (s *Server) writeDeadline(c *gin.Context) func() {
-	budget := s.live.Load().Config.Server.WriteTimeout.Duration()
+func (s *Server) writeDeadline(c *gin.Context, budget time.Duration) func() {
 	if budget <= 0 {
 		return func() {}
 	}

@@ -36,8 +36,9 @@ type App struct {
 	Router  *router.Router
 	Metrics *metrics.App
 
-	targets []*backend.Target
-	models  map[string]bool // allowed; nil allows any
+	targets      []*backend.Target
+	models       map[string]bool // allowed; nil allows any
+	writeTimeout time.Duration   // server.writeTimeout
 	// readsModel: the model of a form matters, so forms are read whole.
 	readsModel bool
 	searchKey  string // put in place of the SearchAIApp's id in on-your-data requests
@@ -90,7 +91,7 @@ func newCORS(origins []string) *cors.Cors {
 }
 
 func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, error) {
-	app := &App{Application: a, Router: router.New(a, s.fleet)}
+	app := &App{Application: a, Router: router.New(a, s.fleet), writeTimeout: cfg.Server.WriteTimeout.Duration()}
 	for i := range a.Endpoints {
 		t, err := backend.NewTarget(a, &a.Endpoints[i])
 		if err != nil {
