@@ -1,0 +1,2 @@
+// Package db opens the database that a URL names.
+package db
