@@ -36,6 +36,9 @@ type Application struct {
 	CacheSettings CacheSettings `json:"cacheSettings"`
 	// MemorySettings turns conversation memory on for the application.
 	MemorySettings MemorySettings `json:"memorySettings"`
+	// Persist says what is kept of the application's requests, when prompts are
+	// kept at all (API_GATEWAY_PERSIST_PROMPTS).
+	Persist PersistSettings `json:"persist"`
 	// Endpoints are the services that can answer, in order of priority.
 	Endpoints []Endpoint `json:"endpoints" required:"true"`
 
@@ -81,6 +84,47 @@ type CacheSettings struct {
 	// EntryExpiry is the age at which an entry is no longer used; without it
 	// entries stay.
 	EntryExpiry Interval `json:"entryExpiry" example:"\"7 days\""`
+
+	// EmbeddingApp is the appId whose endpoints make this application's
+	// embeddings.
+	EmbeddingApp string `json:"embeddingApp" absent:"API_GATEWAY_VECTOR_AIAPP" example:"\"vectorizedata\""`
+	// Scope says who shares entries: every caller of the application (app), the
+	// callers of one tenant, one caller, or one user (the body's user, of one
+	// caller). A request that names no tenant, caller or user where the scope
+	// asks for it is not cached.
+	Scope string `json:"scope" default:"app" enum:"app|tenant|caller|user"`
+	// Guards refuse a near question whose numbers, dates, negations, quoted
+	// words, code or names differ from the one that was answered.
+	Guards bool `json:"guards" default:"true"`
+	// Replay says how a streaming client gets an answer from the cache.
+	Replay Replay `json:"replay"`
+	// MaxEntries is the most entries the application keeps; the ones unused
+	// longest make room. 0 is no limit.
+	MaxEntries int `json:"maxEntries" default:"50000" min:"0"`
+	// MaxBytes is the most that its entries' texts, answers and vectors may
+	// add up to, in bytes; 0 is no limit.
+	MaxBytes int64 `json:"maxBytes" default:"1073741824" min:"0"`
+	// EmbeddingTimeout bounds the wait for an embedding; a request that waited
+	// in vain goes on as a miss.
+	EmbeddingTimeout Interval `json:"embeddingTimeout" default:"2 seconds"`
+	// LookupTimeout bounds the database's part of a look-up likewise.
+	LookupTimeout Interval `json:"lookupTimeout" default:"250 milliseconds"`
+}
+
+// Replay says how a streaming client gets an answer from the cache.
+type Replay struct {
+	// Mode is whole, at once in one piece, or paced, in the pieces and at the
+	// times in which the answer first came.
+	Mode string `json:"mode" default:"whole" enum:"whole|paced"`
+	// Speed is the factor by which a paced answer is quicker than it first
+	// was, above 0.
+	Speed float64 `json:"speed" default:"1" above:"0" example:"4"`
+}
+
+// PersistSettings says what is kept of an application's requests.
+type PersistSettings struct {
+	// Content keeps prompts and answers; without it rows hold everything else.
+	Content bool `json:"content" default:"true"`
 }
 
 // SearchContent names what is embedded of a request.
@@ -104,6 +148,9 @@ type MemorySettings struct {
 	// EntryExpiry is the time since its last use after which a conversation
 	// has expired; without it conversations stay.
 	EntryExpiry Interval `json:"entryExpiry" example:"\"1 hour\""`
+	// Affinity asks the endpoint that answered a conversation's last turn
+	// first, whose prompt cache may still hold it.
+	Affinity bool `json:"affinity" default:"false"`
 }
 
 // Timeouts are the four budgets of a call to an endpoint; 0 is no limit.

@@ -22,6 +22,8 @@ type Config struct {
 	// Callers are the clients that may call, and what; without any, whoever
 	// reaches the gateway may use every application.
 	Callers []Caller `json:"callers"`
+	// Persist says how long requests are kept, and what is hidden in them.
+	Persist Persist `json:"persist"`
 	// Server is what concerns the listener and every application alike.
 	Server Server `json:"server"`
 

@@ -95,6 +95,13 @@ func TestEveryMemberIsDecoded(t *testing.T) {
 	defaults := Timeouts{interval("5s"), interval("5m"), interval("2m"), interval("30m")}
 	search := Endpoint{ID: "0", URI: "https://h.example/x", APIKey: "key-1", Weight: 1}
 	second := Endpoint{ID: "1", URI: "https://h.example/x", APIKey: "key-2", Weight: 1, Priority: 1}
+	cacheDefaults := CacheSettings{
+		SearchType: "CS", SearchDistance: 0.95, SearchContent: SearchContent{"messages", "system,user,assistant"},
+		Scope: "app", Guards: true, Replay: Replay{"whole", 1}, MaxEntries: 50_000, MaxBytes: 1 << 30,
+		EmbeddingTimeout: interval("2s"), LookupTimeout: interval("250ms"),
+	}
+	inner := cacheDefaults
+	inner.UseCache, inner.SearchType, inner.SearchDistance = true, "IP", -3
 	want := &Config{
 		Schema: "x",
 		Applications: []Application{
@@ -104,8 +111,10 @@ func TestEveryMemberIsDecoded(t *testing.T) {
 					UseCache: true, SearchType: "LS", SearchDistance: 0.25,
 					SearchContent: SearchContent{"messages", "system,user,developer,tool"},
 					EntryExpiry:   Interval{Months: 1},
+					EmbeddingApp:  "S", Scope: "user", Replay: Replay{"paced", 4}, MaxEntries: 10,
+					EmbeddingTimeout: interval("1s"), LookupTimeout: interval("50ms"),
 				},
-				MemorySettings: MemorySettings{MsgCount: -1, EntryExpiry: Interval{Months: 14}},
+				MemorySettings: MemorySettings{MsgCount: -1, EntryExpiry: Interval{Months: 14}, Affinity: true},
 				Strategy:       "weighted",
 				Timeouts:       Timeouts{Connect: interval("1.5s"), Idle: interval("90s")},
 				Retry:          Retry{2},
@@ -119,19 +128,20 @@ func TestEveryMemberIsDecoded(t *testing.T) {
 			},
 			{
 				AppID: "s", AppType: AzureSearch, Strategy: "priority", Timeouts: defaults, MaxBodyBytes: 10 << 20,
-				CacheSettings: CacheSettings{SearchType: "CS", SearchDistance: 0.95, SearchContent: SearchContent{"messages", "system,user,assistant"}},
-				Endpoints:     []Endpoint{search},
+				CacheSettings: cacheDefaults, Persist: PersistSettings{Content: true},
+				Endpoints: []Endpoint{search},
 			},
 			{
 				AppID: "S", AppType: AzureOpenAI, Strategy: "priority", Timeouts: defaults, MaxBodyBytes: 10 << 20,
-				CacheSettings: CacheSettings{UseCache: true, SearchType: "IP", SearchDistance: -3, SearchContent: SearchContent{"messages", "system,user,assistant"}},
-				Endpoints:     []Endpoint{search, second},
+				CacheSettings: inner, Persist: PersistSettings{Content: true},
+				Endpoints: []Endpoint{search, second},
 			},
 		},
 		Callers: []Caller{
 			{ID: "c1", Key: "12345678", Apps: []string{"*"}, Tenant: "t"},
 			{ID: "c2", Key: Secret("sha256:" + strings.Repeat("0A", 32)), Apps: []string{"s", "chät app"}},
 		},
+		Persist: Persist{Interval{Days: 90}, []string{"[0-9]{13,16}"}},
 		Server: Server{
 			ProtectInfo: true,
 			CORS:        CORS{[]string{"https://*.example.com", "http://localhost:3000", "capacitor://localhost"}},

@@ -33,13 +33,16 @@ type Settings struct {
 	PersistPrompts bool
 	CacheSchedule  string // cron, of the cache's invalidator
 	MemorySchedule string // cron, of the memory's invalidator
+	PromptSchedule string // cron, of the stored prompts' retention
 	VectorApp      string // appId whose endpoints make embeddings
 	SearchEngine   string // shown on info pages
 
 	AppInsights Secret // connection string of Azure Monitor
 	// Database is the address of the store, with its password; empty is the
-	// embedded one.
+	// embedded one, in DataDir.
 	Database  Secret
+	DataDir   string // of the embedded store, and of prompts that wait to be stored
+	Migrate   bool   // bring the store's schema up to date at start
 	Container Container
 }
 
@@ -91,11 +94,14 @@ func FromEnv(lookup func(string) (string, bool)) (*Settings, error) {
 		PersistPrompts: e.flag("API_GATEWAY_PERSIST_PROMPTS"),
 		CacheSchedule:  e.text("API_GATEWAY_CACHE_INVAL_SCHEDULE"),
 		MemorySchedule: e.text("API_GATEWAY_MEMORY_INVAL_SCHEDULE"),
+		PromptSchedule: e.text("API_GATEWAY_PROMPT_INVAL_SCHEDULE"),
 		VectorApp:      e.text("API_GATEWAY_VECTOR_AIAPP"),
 		SearchEngine:   e.text("API_GATEWAY_SRCH_ENGINE"),
 
 		AppInsights: e.secret("APPLICATIONINSIGHTS_CONNECTION_STRING"),
 		Database:    e.database(),
+		DataDir:     e.text("API_GATEWAY_DATA_DIR"),
+		Migrate:     e.flag("API_GATEWAY_MIGRATE"),
 		Container: Container{
 			ImageID:           e.text("IMAGE_ID"),
 			NodeName:          e.text("NODE_NAME"),

@@ -36,6 +36,7 @@ func TestSettingsDefaults(t *testing.T) {
 		ConfigFile: "./api-router-config.json", Env: "dev", Name: hostName(), Host: "localhost", Port: 8000,
 		MetricsInterval: time.Hour, MetricsHistory: 168,
 		CacheSchedule: "*/45 * * * *", MemorySchedule: "*/10 * * * *", SearchEngine: "Postgresql/pgvector",
+		PromptSchedule: "17 * * * *", DataDir: "./data", Migrate: true,
 	}
 	for _, vars := range []map[string]string{nil, {"API_GATEWAY_ENV": "", "API_GATEWAY_PORT": " ", "DATABASE_URL": ""}} {
 		if diff := cmp.Diff(settings(t, vars), want, revealed); diff != "" {
@@ -52,6 +53,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"API_GATEWAY_USE_CACHE": "true", "API_GATEWAY_STATE_MGMT": " True ", "API_GATEWAY_PERSIST_PROMPTS": "TRUE",
 		"API_GATEWAY_CACHE_INVAL_SCHEDULE": "*/5 * * * *", "API_GATEWAY_MEMORY_INVAL_SCHEDULE": "0 */2 * * * *",
 		"API_GATEWAY_VECTOR_AIAPP": "vectorizedata", "API_GATEWAY_SRCH_ENGINE": "x",
+		"API_GATEWAY_PROMPT_INVAL_SCHEDULE": "@daily", "API_GATEWAY_DATA_DIR": "/data", "API_GATEWAY_MIGRATE": "false",
 		"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=1", "DATABASE_URL": "sqlite:/data/gw.db", "VECTOR_DB_HOST": "ignored",
 		"IMAGE_ID": "i", "NODE_NAME": "n", "POD_NAME": "p", "POD_NAMESPACE": "ns", "POD_SVC_ACCOUNT": "sa",
 	})
@@ -59,7 +61,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		Key: "s3cret", ConfigFile: "/etc/c.json", Env: "pre-prod_1.0", Name: "Instance-01", Host: "gw.example", Listen: "::1", Port: 8080,
 		LogLevel: slog.LevelWarn, LogFile: "/var/log/gw", MetricsInterval: 30 * time.Second, MetricsHistory: 600,
 		UseCache: true, StateMgmt: true, PersistPrompts: true, CacheSchedule: "*/5 * * * *", MemorySchedule: "0 */2 * * * *",
-		VectorApp: "vectorizedata", SearchEngine: "x", AppInsights: "InstrumentationKey=1", Database: "sqlite:/data/gw.db",
+		VectorApp: "vectorizedata", SearchEngine: "x", AppInsights: "InstrumentationKey=1", Database: "sqlite:/data/gw.db", PromptSchedule: "@daily", DataDir: "/data",
 		Container: Container{"i", "n", "p", "ns", "sa"},
 	}
 	if diff := cmp.Diff(got, want, revealed); diff != "" {

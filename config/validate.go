@@ -32,6 +32,7 @@ func (c *Config) validate(root *place) {
 		c.Applications[i].validate(apps.item(i), types)
 	}
 	validateCallers(c.Callers, root.member("callers"), types)
+	c.Persist.validate(root.member("persist"))
 	c.Server.validate(root.member("server"))
 }
 

@@ -17,6 +17,11 @@ func (a *Application) validate(p *place, types map[string]AppType) {
 		}
 	}
 	a.CacheSettings.validate(p.member("cacheSettings"))
+	if app := a.CacheSettings.EmbeddingApp; app != "" {
+		if t, exists := types[app]; !exists || !t.Inference() && t != "" {
+			p.member("cacheSettings").member("embeddingApp").fault("the appId of an azure_oai or openai application")
+		}
+	}
 	validateExpiry(a.MemorySettings.EntryExpiry, p.member("memorySettings").member("entryExpiry"))
 	a.Timeouts.validate(p.member("timeouts"))
 
@@ -33,6 +38,8 @@ func (c *CacheSettings) validate(p *place) {
 	if roles := p.member("searchContent").member("includeRoles"); c.SearchContent.IncludeRoles != "" && !validRoles(c.SearchContent.IncludeRoles) {
 		roles.fault("a list of system, user, assistant, developer, tool, separated by commas")
 	}
+	validateTimeout(c.EmbeddingTimeout, p.member("embeddingTimeout"))
+	validateTimeout(c.LookupTimeout, p.member("lookupTimeout"))
 	if !c.UseCache {
 		return
 	}
