@@ -15,11 +15,12 @@ type answer struct {
 	kept    int
 	partial bool // Completion.Truncated
 
-	id, model string
-	created   int64
-	usage     Usage
-	choices   []choice
-	like      pattern // of events, when several are read
+	id, model   string
+	fingerprint string // system_fingerprint
+	created     int64
+	usage       Usage
+	choices     []choice
+	like        pattern // of events, when several are read
 }
 
 // choice is what was gathered of a Choice.
@@ -29,6 +30,7 @@ type choice struct {
 	text, refusal text
 	calls         []toolCall
 	other         bool
+	annotated     bool // as other, but beside the message
 }
 
 type toolCall struct {
@@ -78,6 +80,8 @@ func (a *answer) read(data []byte) event {
 			a.note(&a.id, c.raw())
 		case "model":
 			a.note(&a.model, c.raw())
+		case "system_fingerprint":
+			a.note(&a.fingerprint, c.raw())
 		case "created":
 			if n, ok := countOf(c.raw()); ok && a.created == 0 {
 				a.created = n
@@ -142,7 +146,7 @@ func (a *answer) readChoice(c *cursor) (said bool) {
 	if !c.enter('{') {
 		return true
 	}
-	var index, finish []byte
+	var index, finish, logprobs []byte
 	var message, plainText span
 	for c.member() {
 		switch string(c.key) {
@@ -150,6 +154,8 @@ func (a *answer) readChoice(c *cursor) (said bool) {
 			index = c.raw()
 		case "finish_reason":
 			finish = c.raw()
+		case "logprobs":
+			logprobs = c.raw()
 		case "delta", "message":
 			message = c.span()
 		case "text":
@@ -165,6 +171,7 @@ func (a *answer) readChoice(c *cursor) (said bool) {
 		return true
 	}
 	ch := &a.choices[at]
+	ch.annotated = ch.annotated || !isEmpty(logprobs)
 	reason, ended := stringOf(finish)
 	if ended {
 		a.like.unfit = true
@@ -210,8 +217,10 @@ func (a *answer) readMessage(at int, c cursor) (said bool) {
 		case "tool_calls":
 			a.like.unfit = true
 			a.readToolCalls(ch, value)
-		case "audio", "function_call", "context":
+		case "audio", "function_call":
 			ch.other = true
+		case "context", "annotations":
+			ch.annotated = true
 		}
 		said = true
 	}
@@ -371,18 +380,29 @@ func (a *answer) finished() bool {
 	return len(a.choices) > 0
 }
 
+// firstText returns how many bytes of the text of choice 0 are kept.
+func (a *answer) firstText() int {
+	for i := range a.choices {
+		if a.choices[i].index == 0 {
+			return len(a.choices[i].text.b)
+		}
+	}
+	return 0
+}
+
 // completion returns what was gathered so far.
 func (a *answer) completion() *Completion {
 	done := &Completion{
-		Model: a.model, ID: a.id, Created: a.created, Usage: a.usage,
-		Truncated: a.partial,
-		Choices:   make([]Choice, len(a.choices)),
+		Model: a.model, ID: a.id, Created: a.created, SystemFingerprint: a.fingerprint,
+		Usage: a.usage, Truncated: a.partial,
+		Choices: make([]Choice, len(a.choices)),
 	}
 	for i := range a.choices {
 		ch := &a.choices[i]
 		out := &done.Choices[i]
 		*out = Choice{
-			Index: ch.index, Role: ch.role, FinishReason: ch.finish, Other: ch.other,
+			Index: ch.index, Role: ch.role, FinishReason: ch.finish,
+			Other: ch.other || ch.annotated, Annotated: ch.annotated && !ch.other,
 			Text: ch.text.String(), Refusal: ch.refusal.String(),
 		}
 		for j := range ch.calls {

@@ -10,8 +10,11 @@ type Completion struct {
 	Model   string // as the endpoint named it
 	ID      string
 	Created int64 // Unix seconds
-	Choices []Choice
-	Usage   Usage
+	// SystemFingerprint names the backend's configuration, where the endpoint
+	// told it.
+	SystemFingerprint string
+	Choices           []Choice
+	Usage             Usage
 
 	FinishReason string // of the choice with index 0
 	// Whole: the answer ended by itself. False when it broke off and when
@@ -20,6 +23,11 @@ type Completion struct {
 	// Truncated: more text came than was to be kept, or some of it could not
 	// be read, so that Choices does not hold all of it.
 	Truncated bool
+
+	// Marks tell when the text of choice 0 came, of a stream whose Options had
+	// a clock. They count what was kept; where that was not UTF-8, and was
+	// mended, Text has another length.
+	Marks []Mark
 
 	Events int   // events with data, of a stream
 	Bytes  int64 // written to the client by Relay; length of the body given to ParseCompletion
@@ -33,9 +41,13 @@ type Choice struct {
 	Refusal      string
 	ToolCalls    []ToolCall
 	FinishReason string // empty when it did not end
-	// Other: it had a part that is not kept here, such as audio, citations
-	// (context), a legacy function call, or content in parts.
+	// Other: it had a part that is not kept here, such as audio, a legacy
+	// function call, content in parts, citations or logprobs.
 	Other bool
+	// Annotated: Other stands only for what came beside the message: citations
+	// (context, annotations) and logprobs. A model does well without them when
+	// the message is sent back.
+	Annotated bool
 }
 
 // ContentFiltered reports that a content filter ended the choice.

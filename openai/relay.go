@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // Options say how an answer is relayed. The zero value passes every event and
@@ -19,6 +20,9 @@ type Options struct {
 	// with [DONE] or with a finish reason for every choice. Otherwise it is
 	// whole when the stream ends without an error.
 	Chat bool
+	// Now, if not nil and if Keep is above 0, is the clock by which the marks of
+	// the answer are noted.
+	Now func() time.Time
 	// BeforeWrite, if not nil, is called before each write, such as to set
 	// its deadline.
 	BeforeWrite func()
@@ -58,9 +62,11 @@ func (e *ClientError) Unwrap() error { return e.Err }
 // error is nil for a whole answer, else a *BrokenError or a *ClientError.
 func Relay(w http.ResponseWriter, e *Events, o Options) (*Completion, error) {
 	r := relay{
-		Options: o, e: e,
-		w: w, control: http.NewResponseController(w),
+		Options: o, outlet: outletTo(w, o.BeforeWrite), e: e,
 		answer: answer{keep: max(o.Keep, 0)},
+	}
+	if o.Keep > 0 {
+		r.marks.now = o.Now
 	}
 	err := r.run()
 	return r.result(), err
@@ -69,17 +75,15 @@ func Relay(w http.ResponseWriter, e *Events, o Options) (*Completion, error) {
 // relay is one answer on its way.
 type relay struct {
 	Options
-	e       *Events
-	w       http.ResponseWriter
-	control *http.ResponseController
+	outlet
+	e *Events
 
-	answer  answer
-	events  int
-	written int64
-	dirty   bool         // written to, not flushed
-	failed  *StreamError // an error event came
-	done    *Completion  // once whole
-	ended   bool         // the terminator has come
+	answer answer
+	marks  marker
+	events int
+	failed *StreamError // an error event came
+	done   *Completion  // once whole
+	ended  bool         // the terminator has come
 	// delivered: the client has the terminator. Many hang up then.
 	delivered bool
 }
@@ -101,6 +105,7 @@ func (r *relay) run() error {
 
 // pass writes the events that have come completely.
 func (r *relay) pass() error {
+	r.marks.tick()
 	from := r.e.start // of what is to be written
 	for {
 		at := r.e.start
@@ -169,6 +174,9 @@ func (r *relay) take(block []byte, single bool) fate {
 		return terminator
 	}
 	ev := r.answer.read(data)
+	if r.marks.now != nil {
+		r.marks.note(r.answer.firstText())
+	}
 	switch {
 	case ev.failed || string(name) == "error":
 		if r.failed == nil {
@@ -254,42 +262,13 @@ func (r *relay) remainder() error {
 	return r.flush()
 }
 
-// write writes b to the client.
-func (r *relay) write(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	if r.BeforeWrite != nil {
-		r.BeforeWrite()
-	}
-	n, err := r.w.Write(b)
-	r.written += int64(n)
-	if err != nil {
-		return &ClientError{Err: err}
-	}
-	r.dirty = true
-	return nil
-}
-
-// flush sends what was written on its way.
-func (r *relay) flush() error {
-	if !r.dirty {
-		return nil
-	}
-	r.dirty = false
-	if err := r.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return &ClientError{Err: err}
-	}
-	return nil
-}
-
 // result returns what is known so far.
 func (r *relay) result() *Completion {
 	done := r.done
 	if done == nil {
 		done = r.answer.completion()
 	}
-	done.Usage = r.answer.usage
+	done.Usage, done.Marks = r.answer.usage, r.marks.list
 	done.Events, done.Bytes = r.events, r.written
 	return done
 }

@@ -158,7 +158,7 @@ func TestRelayPassesEventsUnchangedAndGathersThem(t *testing.T) {
 		{
 			name: "refusal and parts that are not kept", stream: `data: {"choices":[{"index":0,"delta":{"refusal":"no","context":{"citations":[]}},"finish_reason":"stop"}]}` + "\n\n" + done,
 			want: func(c *Completion) {
-				*c = Completion{Whole: true, FinishReason: "stop", Events: 2, Choices: []Choice{{Refusal: "no", Other: true, FinishReason: "stop"}}}
+				*c = Completion{Whole: true, FinishReason: "stop", Events: 2, Choices: []Choice{{Refusal: "no", Other: true, Annotated: true, FinishReason: "stop"}}}
 			},
 		},
 		{

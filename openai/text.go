@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"slices"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -102,7 +104,7 @@ func (t *text) add(raw []byte) {
 			t.b = append(t.b, raw...)
 			return
 		}
-		t.b = append(t.b, raw[:i]...)
+		t.b = append(slices.Grow(t.b, len(raw)), raw[:i]...)
 		if raw = raw[i:]; len(raw) < 2 {
 			return
 		}
@@ -133,7 +135,7 @@ func (t *text) String() string {
 	if t.high != 0 {
 		b = utf8.AppendRune(b[:len(b):len(b)], utf8.RuneError)
 	}
-	return string(bytes.ToValidUTF8(b, []byte("\uFFFD")))
+	return strings.ToValidUTF8(string(b), "\uFFFD")
 }
 
 // cut takes n bytes off the end, and what is then left of a character.
@@ -205,6 +207,36 @@ func appendUnescaped(dst, raw []byte) []byte {
 		t.b = utf8.AppendRune(t.b, utf8.RuneError)
 	}
 	return t.b
+}
+
+// appendQuoted appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
+func appendQuoted(dst []byte, s string) []byte {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		default:
+			const hex = "0123456789abcdef"
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
 }
 
 // unquote returns what a JSON string, given with its quotes, stands for.
