@@ -67,6 +67,7 @@ type Metrics struct {
 	generation       atomic.Uint64
 	reloaded, failed atomic.Int64 // reloads by result
 	states           atomic.Pointer[func() []EndpointState]
+	sources          atomic.Pointer[[]func() []Reading]
 
 	configuring sync.Mutex             // held by Configure
 	configured  bool                   // once Configure has returned; guarded by configuring

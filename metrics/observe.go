@@ -15,6 +15,8 @@ type appCounts struct {
 	firstByte histogram // of answers with a 2xx status
 	hits      atomic.Int64
 	score     atomicFloat // sum over hits
+	misses    atomic.Int64
+	bypasses  atomic.Int64
 }
 
 // endpointCounts are what is counted of one endpoint since it was configured.
@@ -43,6 +45,12 @@ func (a *App) Observe(x *persist.Exchange) {
 	if x.Cached {
 		a.counts.hits.Add(1)
 		a.counts.score.add(x.CacheScore)
+	}
+	switch x.Cache {
+	case "miss":
+		a.counts.misses.Add(1)
+	case "bypass":
+		a.counts.bypasses.Add(1)
 	}
 
 	for i := range x.Attempts {

@@ -40,6 +40,7 @@ func newRegistry(m *Metrics) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		&collector{m: m, descs: newDescs()},
+		readings{m},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -48,7 +49,8 @@ func newRegistry(m *Metrics) *prometheus.Registry {
 
 // descs describe the metrics: names, help and labels.
 type descs struct {
-	requests, requestDuration, firstByte, cacheHits   *prometheus.Desc
+	requests, requestDuration, firstByte              *prometheus.Desc
+	cacheHits, cacheRequests                          *prometheus.Desc
 	attempts, attemptDuration, tokens                 *prometheus.Desc
 	resting, endpointInFlight, rpmUsed                *prometheus.Desc
 	inFlight, buildInfo, configGeneration, configLoad *prometheus.Desc
@@ -63,6 +65,7 @@ func newDescs() descs {
 		requestDuration:  desc("request_duration_seconds", "Time from a request's start to the last byte written.", "app", "operation"),
 		firstByte:        desc("time_to_first_byte_seconds", "Time from a request's start to the first byte of a successful answer.", "app"),
 		cacheHits:        desc("cache_hits_total", "Requests answered by the semantic cache.", "app"),
+		cacheRequests:    desc("cache_requests_total", "Requests by what the semantic cache said of them; bypass is one that it was not asked about.", "app", "result"),
 		attempts:         desc("attempts_total", "Calls to an endpoint by how they ended.", "app", "endpoint", "outcome"),
 		attemptDuration:  desc("attempt_duration_seconds", "Time of a call to an endpoint, failed ones included, those canceled by the client not.", "app", "endpoint"),
 		tokens:           desc("tokens_total", "Tokens used at an endpoint. cached_input is part of input, reasoning is part of output.", "app", "endpoint", "type"),
@@ -86,7 +89,7 @@ type collector struct {
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.requests, c.requestDuration, c.firstByte, c.cacheHits,
+		c.requests, c.requestDuration, c.firstByte, c.cacheHits, c.cacheRequests,
 		c.attempts, c.attemptDuration, c.tokens,
 		c.resting, c.endpointInFlight, c.rpmUsed,
 		c.inFlight, c.buildInfo, c.configGeneration, c.configLoad,
@@ -131,6 +134,9 @@ func (c *collector) collectApp(s sink, a *App) {
 	s.histogram(c.firstByte, &a.counts.firstByte, a.spec.ID)
 	if a.spec.CacheOn {
 		s.counter(c.cacheHits, &a.counts.hits, a.spec.ID)
+		s.counter(c.cacheRequests, &a.counts.hits, a.spec.ID, "hit")
+		s.counter(c.cacheRequests, &a.counts.misses, a.spec.ID, "miss")
+		s.counter(c.cacheRequests, &a.counts.bypasses, a.spec.ID, "bypass")
 	}
 }
 

@@ -37,6 +37,9 @@ type Exchange struct {
 	Aborted, Cut bool
 	Cached       bool
 	CacheScore   float64 // similarity of the entry that answered, when Cached
+	// Cache is what the cache said: hit, miss, bypass, or empty where it is
+	// off; CacheWhy is the layer that answered, or why none did.
+	Cache, CacheWhy string
 
 	Attempts     []Attempt
 	Usage        openai.Usage

@@ -1,0 +1,168 @@
+package persist
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"unicode/utf8"
+)
+
+// redacted stands where a pattern matched.
+const redacted = "[redacted]"
+
+// Redactor takes what some patterns match out of JSON before it is stored. It
+// may be used by many at once.
+type Redactor struct{ patterns []*regexp.Regexp }
+
+// NewRedactor compiles patterns in RE2 syntax, which match in time that is
+// linear in the text. An error names the pattern at fault. No patterns make a
+// nil Redactor, which changes nothing.
+func NewRedactor(patterns []string) (*Redactor, error) {
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	r := &Redactor{}
+	for i, p := range patterns {
+		re, err := regexp.Compile(p)
+		if err != nil {
+			return nil, fmt.Errorf("redaction pattern %d, %q: %w", i, p, err)
+		}
+		if re.MatchString("") {
+			return nil, fmt.Errorf("redaction pattern %d, %q: it matches the empty text", i, p)
+		}
+		r.patterns = append(r.patterns, re)
+	}
+	return r, nil
+}
+
+// Apply returns JSON with all that a pattern matches inside its strings
+// replaced by [redacted]. Patterns see a string's text, its escapes undone;
+// what overlapping matches cover is replaced as one. Names of members, numbers
+// and all bytes around a match stay; the result is text itself when nothing
+// matches.
+func (r *Redactor) Apply(text []byte) []byte {
+	if r == nil {
+		return text
+	}
+	var out []byte
+	kept := 0 // text up to here is in out
+	for i := 0; i < len(text); {
+		from := bytes.IndexByte(text[i:], '"')
+		if from < 0 {
+			break
+		}
+		from += i
+		i = stringEnd(text, from)
+		if isName(text, i) {
+			continue
+		}
+		if s, changed := r.string(text[from:i]); changed {
+			out = append(append(out, text[kept:from]...), s...)
+			kept = i
+		}
+	}
+	if kept == 0 {
+		return text
+	}
+	return append(out, text[kept:]...)
+}
+
+// string redacts one JSON string.
+func (r *Redactor) string(quoted []byte) ([]byte, bool) {
+	s := unquote(quoted)
+	var spans [][]int
+	for _, re := range r.patterns {
+		spans = append(spans, re.FindAllIndex(s, -1)...)
+	}
+	if len(spans) == 0 {
+		return nil, false
+	}
+	slices.SortFunc(spans, func(a, b []int) int { return cmp.Compare(a[0], b[0]) })
+	var out []byte
+	kept := -1 // nothing is replaced yet
+	for _, span := range spans {
+		if span[0] == span[1] { // a match of no text, such as \b
+			continue
+		}
+		if kept < 0 || span[0] >= kept {
+			out = append(append(out, s[max(kept, 0):span[0]]...), redacted...)
+		}
+		kept = max(kept, span[1])
+	}
+	if kept < 0 {
+		return nil, false
+	}
+	return quote(append(out, s[kept:]...)), true
+}
+
+// stringEnd returns where the JSON string that opens at i ends: behind its
+// closing quote, or the end of the text.
+func stringEnd(b []byte, i int) int {
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
+		}
+	}
+	return len(b)
+}
+
+// isName reports that the string that ends at i is the name of a member.
+func isName(b []byte, i int) bool {
+	i = skipSpace(b, i)
+	return i < len(b) && b[i] == ':'
+}
+
+// skipSpace returns where the first byte is, from i on, that is no JSON space.
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// unquote returns the text of a JSON string; of what is none, the bytes
+// behind its first quote.
+func unquote(quoted []byte) []byte {
+	body := bytes.TrimSuffix(quoted[1:], []byte{'"'})
+	if bytes.IndexByte(body, '\\') < 0 {
+		return body
+	}
+	var s string
+	if json.Unmarshal(quoted, &s) != nil {
+		return body
+	}
+	return []byte(s)
+}
+
+// quote returns text as a JSON string, with as few escapes as can be. Bytes
+// that are no UTF-8 become U+FFFD, NUL too, which no database keeps.
+func quote(text []byte) []byte {
+	const hex = "0123456789abcdef"
+	out := append(make([]byte, 0, len(text)+2), '"')
+	for i := 0; i < len(text); {
+		c := text[i]
+		switch {
+		case c == '"' || c == '\\':
+			out = append(out, '\\', c)
+		case c == 0:
+			out = append(out, "\ufffd"...)
+		case c < ' ':
+			out = append(out, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		case c < utf8.RuneSelf:
+			out = append(out, c)
+		default:
+			r, n := utf8.DecodeRune(text[i:])
+			out = utf8.AppendRune(out, r)
+			i += n
+			continue
+		}
+		i++
+	}
+	return append(out, '"')
+}

@@ -1,0 +1,34 @@
+package persist
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// Storable returns bytes fit for a JSON column: text itself when it is valid
+// JSON in UTF-8. Bytes that are no UTF-8 become U+FFFD; what is no JSON even
+// then becomes a JSON string that holds it. Empty text becomes nil.
+func Storable(text []byte) []byte {
+	if len(text) == 0 {
+		return nil
+	}
+	valid := json.Valid(text)
+	switch {
+	case valid && utf8.Valid(text):
+		return text
+	case valid: // it is within strings that UTF-8 is broken: elsewhere JSON is ASCII
+		return replaceInvalid(text)
+	}
+	return quote(text)
+}
+
+// replaceInvalid returns text with each byte that is no UTF-8 replaced.
+func replaceInvalid(text []byte) []byte {
+	out := make([]byte, 0, len(text)+8)
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		out = utf8.AppendRune(out, r)
+		text = text[n:]
+	}
+	return out
+}
