@@ -2,6 +2,8 @@
 
 GO      ?= go
 TOOL    := $(GO) tool -modfile=tools/go.mod
+# A PostgreSQL of its own, unless TEST_DATABASE_URL names one.
+WITHDB  := scripts/test-postgres
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Reproducible and static: no cgo, no paths of this machine, no build id.
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.release=$(VERSION)"
@@ -23,13 +25,13 @@ build: ## build bin/gateway, static and reproducible
 	$(BUILD) -o bin/gateway ./cmd/gateway
 
 test: ## run every test
-	$(GO) test ./...
+	$(WITHDB) $(GO) test ./...
 
 clients: ## run the tests with the official clients only (needs Node for the JavaScript ones)
 	$(GO) test -count=1 -run Client -v ./cmd/gateway
 
 race: ## run every test under the race detector
-	$(GO) test -race ./...
+	$(WITHDB) $(GO) test -race ./...
 
 fuzz: ## run each fuzz target for FUZZTIME (20s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -61,4 +63,4 @@ check: lint ## everything but the tests: linters, module file, build
 	$(BUILD) -o /dev/null ./cmd/gateway
 
 cover: ## test coverage by package
-	$(GO) test -cover ./...
+	$(WITHDB) $(GO) test -cover ./...

@@ -1,0 +1,350 @@
+package dbtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"aigateway/db/spec"
+	"aigateway/openai"
+	"aigateway/persist"
+)
+
+// record is one with every member set.
+func record(app string, at time.Time) *persist.Record {
+	return &persist.Record{
+		ID: uuid.NewString(),
+		Exchange: persist.Exchange{
+			RequestID: uuid.NewString(), App: app, Caller: "caller-1", Tenant: "tenant-1", User: "user-1",
+			Thread: uuid.NewString(), Operation: "chat", Model: "gpt-4o", Call: "keywordApiCalls", Stream: true,
+			Start: at, Duration: 1234 * time.Millisecond, FirstByte: 56 * time.Millisecond,
+			Status: 200, Code: "some_code", Aborted: true, Cut: true, Cached: true, CacheScore: 0.9375,
+			Attempts: []persist.Attempt{
+				{Endpoint: 2, ID: "endpoint-2", Status: 429, Start: at.Add(time.Millisecond), Duration: 7 * time.Millisecond},
+				{Endpoint: 0, ID: "endpoint-0", Fault: "dial", Start: at.Add(9 * time.Millisecond), Duration: time.Second},
+			},
+			Usage: openai.Usage{
+				Reported: true, PromptTokens: 11, CompletionTokens: 1 << 40, TotalTokens: 1<<40 + 11, CachedTokens: 3, ReasoningTokens: 4,
+			},
+			FinishReason: "stop", BytesIn: 1 << 33, BytesOut: 77,
+		},
+		Prompt:     json.RawMessage(`{"messages":[ {"role":"user"} ], "n":1.50}`),
+		Completion: json.RawMessage(`{"choices":[]}`),
+	}
+}
+
+func insert(t testing.TB, store persist.Store, records ...*persist.Record) {
+	t.Helper()
+	rejected, err := store.Insert(context.Background(), records)
+	ok(t, "inserting", err)
+	if len(rejected) > 0 {
+		t.Fatalf("rejected %v", rejected)
+	}
+}
+
+func read(t testing.TB, store persist.Store, app, requestID string) *persist.Record {
+	t.Helper()
+	r, err := store.Record(context.Background(), app, requestID)
+	ok(t, "reading", err)
+	return r
+}
+
+func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
+	ctx := context.Background()
+	store := open(t).Prompts()
+
+	parallel(t, "a record is read as it was written", func(t *testing.T) {
+		whole := record(anApp(), base())
+		plain := &persist.Record{ID: uuid.NewString(), Exchange: persist.Exchange{RequestID: "r", App: anApp(), Start: base()}}
+		insert(t, store, whole, plain)
+		for _, want := range []*persist.Record{whole, plain} {
+			got := read(t, store, want.App, want.RequestID)
+			same(t, "record", got, want)
+			if got.Start.Location() != time.UTC {
+				t.Error("times are not UTC")
+			}
+		}
+		if got := read(t, store, plain.App, "r"); got.Prompt != nil || got.Completion != nil {
+			t.Errorf("what was not kept is %q and %q, want nil", got.Prompt, got.Completion)
+		}
+	})
+
+	parallel(t, "what is not there is not found", func(t *testing.T) {
+		r := record(anApp(), base())
+		insert(t, store, r)
+		for name, err := range map[string]error{
+			"other id":       second(store.Record(ctx, r.App, "other")),
+			"other app":      second(store.Record(ctx, anApp(), r.RequestID)),
+			"odd bytes":      second(store.Record(ctx, r.App, "\x00\xff")),
+			"long":           second(store.Record(ctx, r.App, strings.Repeat("x", 100_000))),
+			"vote":           store.Vote(ctx, persist.Vote{App: r.App, RequestID: "other", Caller: "c", At: base()}),
+			"vote other app": store.Vote(ctx, persist.Vote{App: anApp(), RequestID: r.RequestID, Caller: "c", At: base()}),
+			"vote odd bytes": store.Vote(ctx, persist.Vote{App: r.App, RequestID: "\x00\xff", Caller: "c", At: base()}),
+		} {
+			if !errors.Is(err, persist.ErrNotFound) {
+				t.Errorf("%s: got %v, want ErrNotFound", name, err)
+			}
+		}
+	})
+
+	parallel(t, "a record that is there is passed over", func(t *testing.T) {
+		r, other := record(anApp(), base()), record(anApp(), base())
+		insert(t, store, r)
+		again := *r
+		again.Status = 500
+		insert(t, store, &again, other, &again, other)
+		insert(t, store, &again)
+		same(t, "record", read(t, store, r.App, r.RequestID), r)
+		same(t, "other of the batch", read(t, store, other.App, other.RequestID), other)
+	})
+
+	parallel(t, "of a repeated request id the latest is read", func(t *testing.T) {
+		app := anApp()
+		middle, latest, earliest := record(app, after(1)), record(app, after(2)), record(app, after(-86400*30))
+		middle.RequestID, latest.RequestID, earliest.RequestID = "r", "r", "r"
+		insert(t, store, middle, latest, earliest)
+		same(t, "record", read(t, store, app, "r"), latest)
+	})
+
+	parallel(t, "nothing is a batch too", func(t *testing.T) { insert(t, store) })
+
+	parallel(t, "a large batch over many weeks", func(t *testing.T) {
+		app := anApp()
+		var batch []*persist.Record
+		for i := range 500 {
+			batch = append(batch, record(app, base().Add(time.Duration(i)*13*time.Hour)))
+		}
+		batch = append(batch,
+			record(app, time.Date(1999, 12, 31, 23, 59, 59, 0, time.UTC)),
+			record(app, time.Date(2099, 1, 1, 0, 0, 0, 0, time.FixedZone("", -11*3600))))
+		insert(t, store, batch...)
+		for _, want := range batch {
+			got := read(t, store, app, want.RequestID)
+			if !got.Start.Equal(want.Start) || got.ID != want.ID {
+				t.Fatalf("of %v: got id %v, start %v", want.Start, got.ID, got.Start)
+			}
+		}
+	})
+
+	parallel(t, "many insert at once", func(t *testing.T) {
+		app := anApp()
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() {
+				for j := range 5 {
+					r := record(app, time.Date(2031, 1, 1+7*j, 0, 0, i, 0, time.UTC))
+					r.RequestID = fmt.Sprint(i, "-", j)
+					if rejected, err := store.Insert(ctx, []*persist.Record{r}); err != nil || len(rejected) > 0 {
+						t.Errorf("inserting: %v, %v", rejected, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for i := range 10 {
+			for j := range 5 {
+				read(t, store, app, fmt.Sprint(i, "-", j))
+			}
+		}
+	})
+
+	parallel(t, "one vote of a caller counts, the last", func(t *testing.T) {
+		r, other := record(anApp(), base()), record(anApp(), base())
+		insert(t, store, r, other)
+		count := func(want [2]int) {
+			t.Helper()
+			got := read(t, store, r.App, r.RequestID)
+			same(t, "votes", [2]int{got.Up, got.Down}, want)
+		}
+		for _, step := range []struct {
+			caller string
+			up     bool
+			want   [2]int
+		}{
+			{"a", true, [2]int{1, 0}},
+			{"a", true, [2]int{1, 0}},
+			{"b", true, [2]int{2, 0}},
+			{"", false, [2]int{2, 1}},
+			{"a", false, [2]int{1, 2}},
+			{"", true, [2]int{2, 1}},
+		} {
+			ok(t, "voting", store.Vote(ctx, persist.Vote{App: r.App, RequestID: r.RequestID, Caller: step.caller, Up: step.up, At: base()}))
+			count(step.want)
+		}
+		same(t, "other record", read(t, store, other.App, other.RequestID), other)
+	})
+
+	parallel(t, "odd texts and bodies are kept", func(t *testing.T) {
+		for _, text := range oddTexts() {
+			r := record(anApp(), base())
+			r.Caller, r.Tenant, r.User, r.Thread, r.Operation = text, text, text, text, text
+			r.Model, r.Call, r.Code, r.FinishReason = text, text, text, text
+			r.Attempts[0].ID, r.Attempts[0].Fault = text, text
+			insert(t, store, r)
+			got := read(t, store, r.App, r.RequestID)
+			for name, field := range map[string]string{
+				"caller": got.Caller, "tenant": got.Tenant, "user": got.User, "thread": got.Thread, "operation": got.Operation,
+				"model": got.Model, "call": got.Call, "code": got.Code, "finish": got.FinishReason,
+				"endpoint": got.Attempts[0].ID, "fault": got.Attempts[0].Fault,
+			} {
+				same(t, name, legible(field), legible(text))
+			}
+		}
+		for _, body := range append(oddJSON(), string(notUTF8()), "null", `"text"`, "[]") {
+			r := record(anApp(), base())
+			r.Prompt, r.Completion = json.RawMessage(body), json.RawMessage(body)
+			insert(t, store, r)
+			got := read(t, store, r.App, r.RequestID)
+			sameJSON(t, "prompt", got.Prompt, r.Prompt)
+			sameJSON(t, "completion", got.Completion, r.Completion)
+		}
+	})
+
+	parallel(t, "a record that cannot be stored does not hold up the others", func(t *testing.T) {
+		app := anApp()
+		var batch []*persist.Record
+		for range 9 {
+			batch = append(batch, record(app, base()))
+		}
+		batch[4].Prompt = json.RawMessage(`{"cut off`)
+		rejected, err := store.Insert(ctx, batch)
+		ok(t, "inserting", err)
+		if len(rejected) > 1 || len(rejected) == 1 && rejected[0] != 4 {
+			t.Fatalf("rejected %v, want [4] or none", rejected)
+		}
+		for i, r := range batch {
+			_, err := store.Record(ctx, app, r.RequestID)
+			if stored := err == nil; stored == (i == 4 && len(rejected) == 1) {
+				t.Errorf("record %d: stored is %v, rejected %v", i, stored, rejected)
+			}
+		}
+	})
+
+	parallel(t, "an ended context changes nothing", func(t *testing.T) {
+		r := record(anApp(), base())
+		insert(t, store, r)
+		next := record(r.App, base())
+		for name, err := range map[string]error{
+			"Insert": second(store.Insert(ended(), []*persist.Record{next})),
+			"Record": second(store.Record(ended(), r.App, r.RequestID)),
+			"Vote":   store.Vote(ended(), persist.Vote{App: r.App, RequestID: r.RequestID, Up: true, At: base()}),
+			"Expire": third(store.Expire(ended(), base().Add(time.Microsecond), 1)),
+		} {
+			if err == nil || errors.Is(err, persist.ErrNotFound) {
+				t.Errorf("%s: got %v, want an error about the context", name, err)
+			}
+		}
+		same(t, "record", read(t, store, r.App, r.RequestID), r)
+		if _, err := store.Record(ctx, next.App, next.RequestID); !errors.Is(err, persist.ErrNotFound) {
+			t.Errorf("the record of the ended context: %v, want ErrNotFound", err)
+		}
+	})
+}
+
+func third[T, U any](_ T, _ U, err error) error { return err }
+
+// runRetention plays on databases of its own: Expire knows no application.
+func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
+	ctx := context.Background()
+
+	// expire runs until none are left, and returns how many it deleted in each
+	// step.
+	expire := func(t *testing.T, store persist.Store, before time.Time, limit int) (steps []int) {
+		t.Helper()
+		for range 50 {
+			n, done, err := store.Expire(ctx, before, limit)
+			ok(t, "expiring", err)
+			steps = append(steps, n)
+			if done {
+				return steps
+			}
+		}
+		t.Fatalf("not done after %d steps: %v", len(steps), steps)
+		return nil
+	}
+	sum := func(steps []int) (n int) {
+		for _, s := range steps {
+			n += s
+		}
+		return n
+	}
+
+	parallel(t, "the time itself stays", func(t *testing.T) {
+		store := open(t).Prompts()
+		app := anApp()
+		at, earlier, later := record(app, base()), record(app, base().Add(-time.Microsecond)), record(app, base().Add(time.Microsecond))
+		insert(t, store, at, earlier, later)
+		same(t, "deleted", sum(expire(t, store, base(), 10)), 1)
+		if _, err := store.Record(ctx, app, earlier.RequestID); !errors.Is(err, persist.ErrNotFound) {
+			t.Errorf("the earlier: got %v, want ErrNotFound", err)
+		}
+		read(t, store, app, at.RequestID)
+		read(t, store, app, later.RequestID)
+		same(t, "deleted again", sum(expire(t, store, base(), 10)), 0)
+	})
+
+	parallel(t, "portions are no larger than the limit", func(t *testing.T) {
+		store := open(t).Prompts()
+		app := anApp()
+		var batch []*persist.Record
+		for i := range 25 { // all in the week of base
+			batch = append(batch, record(app, after(-i-1)))
+		}
+		insert(t, store, batch...)
+		steps := expire(t, store, base(), 10)
+		for _, n := range steps {
+			if n > 10 {
+				t.Errorf("%d deleted at once, want at most 10", n)
+			}
+		}
+		same(t, "deleted", sum(steps), 25)
+	})
+
+	parallel(t, "all that is older goes, however old", func(t *testing.T) {
+		store := open(t).Prompts()
+		app := anApp()
+		var batch []*persist.Record
+		for week := range 10 {
+			for i := range 7 {
+				batch = append(batch, record(app, base().Add(-time.Duration(week*7*24+i+1)*time.Hour)))
+			}
+		}
+		kept := record(app, base())
+		insert(t, store, append(batch, kept)...)
+		same(t, "deleted", sum(expire(t, store, base(), 10)), len(batch))
+		for _, r := range batch {
+			if _, err := store.Record(ctx, app, r.RequestID); !errors.Is(err, persist.ErrNotFound) {
+				t.Errorf("a record of %v is still there: %v", r.Start, err)
+			}
+		}
+		same(t, "kept", read(t, store, app, kept.RequestID), kept)
+		insert(t, store, batch[len(batch)-1])
+		read(t, store, app, batch[len(batch)-1].RequestID)
+	})
+
+	parallel(t, "votes go with their records", func(t *testing.T) {
+		store := open(t).Prompts()
+		app := anApp()
+		old, recent := record(app, after(-1)), record(app, after(1))
+		longAgo := record(app, base().AddDate(0, -3, 0))
+		insert(t, store, old, recent, longAgo)
+		for _, r := range []*persist.Record{old, recent, longAgo} {
+			ok(t, "voting", store.Vote(ctx, persist.Vote{App: app, RequestID: r.RequestID, Caller: "c", Up: true, At: r.Start.Add(time.Millisecond)}))
+		}
+		expire(t, store, base(), 10)
+		same(t, "votes that stay", read(t, store, app, recent.RequestID).Up, 1)
+		for _, gone := range []*persist.Record{old, longAgo} {
+			again := record(app, after(5))
+			again.RequestID = gone.RequestID
+			insert(t, store, again)
+			same(t, "votes of a later record", read(t, store, app, again.RequestID).Up, 0)
+		}
+	})
+}

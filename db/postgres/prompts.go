@@ -1,0 +1,240 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"aigateway/openai"
+	"aigateway/persist"
+)
+
+// promptStore is the database as the history uses it.
+type promptStore DB
+
+func (s *promptStore) db() *DB { return (*DB)(s) }
+
+const insertSQL = `INSERT INTO apigtwyprompts (exchange, timestamp_, requestid, aiappname, uname, prompt, completion,
+	caller, tenant, thread, operation, model, call, stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy,
+	endpoint, attempts, durationms, firstbytems,
+	usagereported, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens, finish, bytesin, bytesout)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+	$27, $28, $29, $30, $31, $32, $33, $34, $35)
+ON CONFLICT (exchange, timestamp_) DO NOTHING`
+
+// attempt is a [persist.Attempt] as the column attempts has it.
+type attempt struct {
+	Endpoint int       `json:"endpoint"`
+	ID       string    `json:"id"`
+	Status   int       `json:"status,omitempty"`
+	Fault    string    `json:"fault,omitempty"`
+	Start    time.Time `json:"start"`
+	MS       float64   `json:"ms"`
+}
+
+// Insert stores records in one round trip and one transaction.
+func (s *promptStore) Insert(ctx context.Context, records []*persist.Record) (rejected []int, err error) {
+	if len(records) == 0 {
+		return nil, nil
+	}
+	err = s.db().within(ctx, sweepBudget, "storing exchanges", func(ctx context.Context, c *pgxpool.Conn) error {
+		rows := rowsOf(records)
+		err := insertAll(ctx, c, rows)
+		if noPartition(err) {
+			if err = s.db().makePartitions(ctx, c, rows); err == nil {
+				err = insertAll(ctx, c, rows)
+			}
+		}
+		if refused(err) {
+			rejected, err = insertEach(ctx, c, rows)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rejected, nil
+}
+
+// row is a record as the arguments of insertSQL; nil for one that has no id.
+type row []any
+
+func (r row) start() time.Time { return r[1].(time.Time) }
+
+func rowsOf(records []*persist.Record) []row {
+	rows := make([]row, len(records))
+	for i, r := range records {
+		id, err := uuid.Parse(r.ID)
+		if err != nil || r.Start.Before(firstWeek) || !r.Start.Before(lastWeek) {
+			continue
+		}
+		attempts, endpoint := attemptsOf(r)
+		u := r.Usage
+		rows[i] = row{
+			[16]byte(id), r.Start.Truncate(time.Microsecond), text(r.RequestID), text(r.App), text(r.User), document(r.Prompt), document(r.Completion),
+			text(r.Caller), text(r.Tenant), text(r.Thread), text(r.Operation), text(r.Model), text(r.Call),
+			r.Stream, r.Status, text(r.Code), r.Aborted, r.Cut, r.Cached, r.CacheScore, text(r.Cache), text(r.CacheWhy),
+			endpoint, attempts, milliseconds(r.Duration), milliseconds(r.FirstByte),
+			u.Reported, u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.CachedTokens, u.ReasoningTokens,
+			text(r.FinishReason), r.BytesIn, r.BytesOut,
+		}
+	}
+	return rows
+}
+
+// attemptsOf returns the attempts as JSON, and the id of the last endpoint.
+func attemptsOf(r *persist.Record) (encoded []byte, endpoint string) {
+	if len(r.Attempts) == 0 {
+		return nil, ""
+	}
+	list := make([]attempt, len(r.Attempts))
+	for i, a := range r.Attempts {
+		list[i] = attempt{a.Endpoint, text(a.ID), a.Status, text(a.Fault), a.Start, milliseconds(a.Duration)}
+	}
+	encoded, _ = json.Marshal(list) // fails for times beyond the year 9999 only
+	return encoded, list[len(list)-1].ID
+}
+
+// milliseconds keeps nanoseconds up to 100 days exactly.
+func milliseconds(d time.Duration) float64 { return float64(d) / 1e6 }
+
+func duration(ms float64) time.Duration { return time.Duration(math.Round(ms * 1e6)) }
+
+func insertAll(ctx context.Context, c *pgxpool.Conn, rows []row) error {
+	batch := &pgx.Batch{}
+	for _, r := range rows {
+		if r == nil {
+			return errUnstorable
+		}
+		batch.Queue(insertSQL, r...)
+	}
+	return c.SendBatch(ctx, batch).Close()
+}
+
+var errUnstorable = errors.New("a record has no valid id or time")
+
+// insertEach stores records one by one in one transaction, and returns the
+// positions of those that are refused.
+func insertEach(ctx context.Context, c *pgxpool.Conn, rows []row) (rejected []int, err error) {
+	err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+		for i, r := range rows {
+			if r == nil {
+				rejected = append(rejected, i)
+				continue
+			}
+			err := pgx.BeginFunc(ctx, tx, func(one pgx.Tx) error {
+				_, err := one.Exec(ctx, insertSQL, r...)
+				return err
+			})
+			if refused(err) && !noPartition(err) {
+				rejected = append(rejected, i)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return rejected, err
+}
+
+// refused reports that values, not the database, are at fault: a data
+// exception, a broken constraint or a limit of the program.
+func refused(err error) bool {
+	code := sqlState(err)
+	return errors.Is(err, errUnstorable) || strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || strings.HasPrefix(code, "54")
+}
+
+// noPartition reports that no partition takes a row, which PostgreSQL says as
+// a check that has no name.
+func noPartition(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23514" && pg.ConstraintName == ""
+}
+
+const recordSQL = `SELECT p.exchange, p.timestamp_, coalesce(p.uname, ''), p.prompt, p.completion,
+	coalesce(p.caller, ''), coalesce(p.tenant, ''), coalesce(p.thread, ''), coalesce(p.operation, ''), coalesce(p.model, ''), coalesce(p.call, ''),
+	coalesce(p.stream, false), coalesce(p.status, 0), coalesce(p.code, ''), coalesce(p.aborted, false), coalesce(p.cut, false),
+	coalesce(p.cached, false), coalesce(p.cachescore, 0), coalesce(p.cache, ''), coalesce(p.cachewhy, ''),
+	p.attempts, coalesce(p.durationms, 0), coalesce(p.firstbytems, 0),
+	coalesce(p.usagereported, false), coalesce(p.prompttokens, 0), coalesce(p.completiontokens, 0), coalesce(p.totaltokens, 0),
+	coalesce(p.cachedtokens, 0), coalesce(p.reasoningtokens, 0), coalesce(p.finish, ''), coalesce(p.bytesin, 0), coalesce(p.bytesout, 0),
+	(SELECT count(*) FROM apigtwyvotes v WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.up),
+	(SELECT count(*) FROM apigtwyvotes v WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND NOT v.up)
+FROM apigtwyprompts p WHERE p.aiappname = $1 AND left(p.requestid, 200) = left($2, 200) AND p.requestid = $2
+ORDER BY p.timestamp_ DESC, p.id DESC LIMIT 1`
+
+// Record returns the latest record with a request id. Those of the first
+// generation have no ID.
+func (s *promptStore) Record(ctx context.Context, app, requestID string) (r *persist.Record, err error) {
+	err = s.db().do(ctx, "reading an exchange", func(ctx context.Context, c *pgxpool.Conn) error {
+		found := &persist.Record{Exchange: persist.Exchange{App: app, RequestID: requestID}}
+		var id *uuid.UUID
+		var attempts []byte
+		var lasted, first float64
+		var u openai.Usage
+		err := c.QueryRow(ctx, recordSQL, text(app), text(requestID)).Scan(&id, &found.Start, &found.User, &found.Prompt, &found.Completion,
+			&found.Caller, &found.Tenant, &found.Thread, &found.Operation, &found.Model, &found.Call,
+			&found.Stream, &found.Status, &found.Code, &found.Aborted, &found.Cut,
+			&found.Cached, &found.CacheScore, &found.Cache, &found.CacheWhy,
+			&attempts, &lasted, &first,
+			&u.Reported, &u.PromptTokens, &u.CompletionTokens, &u.TotalTokens, &u.CachedTokens, &u.ReasoningTokens,
+			&found.FinishReason, &found.BytesIn, &found.BytesOut, &found.Up, &found.Down)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if id != nil {
+			found.ID = id.String()
+		}
+		found.Start, found.Duration, found.FirstByte, found.Usage = found.Start.UTC(), duration(lasted), duration(first), u
+		found.Attempts, err = readAttempts(attempts)
+		r = found
+		return err
+	})
+	if err == nil && r == nil {
+		err = persist.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func readAttempts(encoded []byte) ([]persist.Attempt, error) {
+	if encoded == nil {
+		return nil, nil
+	}
+	var list []attempt
+	if json.Unmarshal(encoded, &list) != nil {
+		return nil, errors.New("the attempts are not JSON of the expected form")
+	}
+	attempts := make([]persist.Attempt, len(list))
+	for i, a := range list {
+		attempts[i] = persist.Attempt{Endpoint: a.Endpoint, ID: a.ID, Status: a.Status, Fault: a.Fault, Start: a.Start, Duration: duration(a.MS)}
+	}
+	return attempts, nil
+}
+
+const voteSQL = `INSERT INTO apigtwyvotes (aiappname, requestid, caller, up, at)
+SELECT $1, $2, $3, $4, $5 WHERE EXISTS (
+	SELECT 1 FROM apigtwyprompts WHERE aiappname = $1 AND left(requestid, 200) = left($2, 200) AND requestid = $2)
+ON CONFLICT (aiappname, requestid, caller) DO UPDATE SET up = excluded.up, at = excluded.at`
+
+// Vote keeps one vote of a caller on a request.
+func (s *promptStore) Vote(ctx context.Context, v persist.Vote) error {
+	n, err := s.db().remove(ctx, operationBudget, "voting", voteSQL, text(v.App), text(v.RequestID), text(v.Caller), v.Up, v.At)
+	if err == nil && n == 0 {
+		err = persist.ErrNotFound
+	}
+	return err
+}
