@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+
 	"github.com/gin-gonic/gin"
 
 	"aigateway/openai"
@@ -19,12 +21,28 @@ func (s *Server) chat(c *gin.Context, in *inbound, req *openai.Request, x *persi
 		return err
 	}
 
+	// What was said before, and has it been answered?
+	thread, err := s.expand(c, in, req, x)
+	if err != nil {
+		return err
+	}
+	hit, miss := s.lookUp(c, in, req, x)
+	if hit != nil {
+		if err := s.replay(c, in, req, hit, thread, x); !errors.Is(err, errNotReplayed) {
+			return err
+		}
+	}
+
 	// Ask an endpoint, and another if it will not.
 	if err := in.app.lendSearchKey(req); err != nil {
 		return err
 	}
-	alive := s.keepAlive(c, in.app, req.Stream)
+	in.wantsWhole = thread != nil || miss.Storable() || in.keepsAnswer()
+	alive := s.keepAlive(c, in.app, req.Stream, thread)
 	defer alive.stop()
+	if in.app.MemorySettings.Affinity && thread != nil {
+		in.prefer = thread.Endpoint()
+	}
 	answered, err := s.forward(ctx, in, in.call(c, x), req, x)
 	alive.stop()
 	if err != nil {
@@ -33,5 +51,5 @@ func (s *Server) chat(c *gin.Context, in *inbound, req *openai.Request, x *persi
 	defer s.close(answered)
 
 	// Answer.
-	return s.relay(c, answered, true, x)
+	return s.relay(c, in, answered, &after{chat: true, thread: thread, miss: miss}, x)
 }

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+
 	"github.com/gin-gonic/gin"
 
 	"aigateway/openai"
@@ -14,8 +16,17 @@ func (s *Server) completions(c *gin.Context, in *inbound, req *openai.Request, x
 		return err
 	}
 
+	// Has it been answered?
+	hit, miss := s.lookUp(c, in, req, x)
+	if hit != nil {
+		if err := s.replay(c, in, req, hit, nil, x); !errors.Is(err, errNotReplayed) {
+			return err
+		}
+	}
+
 	// Ask an endpoint, and another if it will not.
-	alive := s.keepAlive(c, in.app, req.Stream)
+	in.wantsWhole = miss.Storable() || in.keepsAnswer()
+	alive := s.keepAlive(c, in.app, req.Stream, nil)
 	defer alive.stop()
 	answered, err := s.forward(ctx, in, in.call(c, x), req, x)
 	alive.stop()
@@ -25,5 +36,5 @@ func (s *Server) completions(c *gin.Context, in *inbound, req *openai.Request, x
 	defer s.close(answered)
 
 	// Answer.
-	return s.relay(c, answered, true, x)
+	return s.relay(c, in, answered, &after{chat: true, miss: miss}, x)
 }

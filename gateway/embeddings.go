@@ -20,5 +20,5 @@ func (s *Server) embeddings(c *gin.Context, in *inbound, req *openai.Request, x 
 		return err
 	}
 	defer s.close(answered)
-	return s.relay(c, answered, false, x)
+	return s.relay(c, in, answered, &after{}, x)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"aigateway/backend"
+	"aigateway/memory"
 	"aigateway/openai"
 )
 
@@ -27,6 +28,7 @@ const (
 	codeTooManyRequests  = "tooManyRequests"
 	codeBackendFailure   = "backendFailure"
 	codeInternalFailure  = "internalFailure"
+	codeStoreUnavailable = "storeUnavailable"
 )
 
 // refusal is an answer that the gateway itself gives instead of an endpoint's.
@@ -54,6 +56,16 @@ func (e *busyError) Error() string {
 
 // wholeSeconds rounds a wait up, to at least 1.
 func wholeSeconds(d time.Duration) int64 { return max(1, int64(math.Ceil(d.Seconds()))) }
+
+// storeError: the database did not do what a page of the gateway needs.
+type storeError struct{ err error }
+
+func (e *storeError) Error() string { return "store: " + e.err.Error() }
+func (e *storeError) Unwrap() error { return e.err }
+
+// storeRetry is when a client may try again after a fault of the store, which
+// is asked every second whether it is back.
+const storeRetry = 2 * time.Second
 
 // errClientGone: the client left; nobody reads an answer.
 var errClientGone = errors.New("client left")
@@ -87,6 +99,11 @@ func judge(err error) outcome {
 		busy    *busyError
 		bad     *openai.RequestError
 		failed  *backend.Error
+		thread  *memory.InvalidThread
+		nothing *memory.NothingNew
+		down    *memory.UnavailableError
+		long    *memory.TooLong
+		store   *storeError
 	)
 	switch {
 	case errors.Is(err, errClientGone), errors.As(err, &failed) && failed.Fault == backend.Canceled:
@@ -95,6 +112,19 @@ func judge(err error) outcome {
 		return outcome{status: refused.status, code: refused.code, refusal: *refused}
 	case errors.As(err, &busy):
 		return ours(http.StatusTooManyRequests, codeTooManyRequests, busy.Error(), max(busy.wait, time.Millisecond))
+	case errors.As(err, &thread):
+		return ours(http.StatusBadRequest, codeInvalidPayload, "The user session associated with Thread ID=["+shown(thread.ID, 64)+
+			"] has either expired or is invalid! Start a new user session.", 0)
+	case errors.As(err, &nothing):
+		o := ours(http.StatusBadRequest, codeInvalidPayload, "The request holds no message that this conversation does not have already.", 0)
+		o.param = "messages"
+		return o
+	case errors.As(err, &long):
+		return ours(http.StatusRequestEntityTooLarge, codeInvalidPayload, fmt.Sprintf(
+			"The conversation has %d bytes with this request; at most %d are sent. Start a new one, or keep fewer interactions (memorySettings.msgCount).", long.Bytes, long.Limit), 0)
+	case errors.As(err, &down), errors.As(err, &store):
+		return ours(http.StatusServiceUnavailable, codeStoreUnavailable,
+			"What the gateway keeps cannot be reached at the moment; send the request again later.", storeRetry)
 	case errors.As(err, &bad):
 		o := ours(http.StatusBadRequest, codeInvalidPayload, bad.Message, 0)
 		o.param = bad.Param
@@ -196,7 +226,7 @@ func (s *Server) refuse(c *gin.Context, err error) outcome {
 		err = &refusal{http.StatusServiceUnavailable, codeBackendFailure, "The gateway is shutting down; send the request again.", ""}
 	}
 	o := judge(err)
-	if o.code == codeInternalFailure && o.status == http.StatusInternalServerError {
+	if o.code == codeInternalFailure && o.status == http.StatusInternalServerError || o.code == codeStoreUnavailable {
 		s.log.Error("request failed", "request_id", c.Writer.Header().Get("X-Request-Id"), "error", err)
 	}
 	if c.Writer.Written() {

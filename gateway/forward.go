@@ -40,6 +40,7 @@ type answer struct {
 	// hideUsage: the gateway asked for the usage event, the client did not.
 	hideUsage bool
 
+	holdMost     int           // how much of an answer that is not a stream is held before any is sent on
 	latency      time.Duration // until the answer's first part
 	writeTimeout time.Duration // of the configuration that the request began with
 	result       router.Kind
@@ -49,7 +50,7 @@ type answer struct {
 // answers well. The answer must be closed. req is the body as edited so far,
 // nil when it is not JSON of OpenAI's format.
 func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, x *persist.Exchange) (*answer, error) {
-	facts := router.Facts{}
+	facts := router.Facts{Prefer: in.prefer}
 	if wanted := call.Header["X-Gateway-Endpoint"]; wanted != nil && in.app.EndpointHeader {
 		facts.Only = wanted[0]
 	}
@@ -98,7 +99,10 @@ func (s *Server) mayAsk(in *inbound, call *backend.Call, last error) bool {
 func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, lease *router.Lease, x *persist.Exchange) (*answer, error) {
 	ep := lease.Endpoint()
 	x.Attempts = append(x.Attempts, persist.Attempt{Endpoint: ep.Index, ID: ep.ID, Start: s.now()})
-	a := &answer{lease: lease, attempt: &x.Attempts[len(x.Attempts)-1], writeTimeout: in.app.writeTimeout}
+	a := &answer{lease: lease, attempt: &x.Attempts[len(x.Attempts)-1], writeTimeout: in.app.writeTimeout, holdMost: holdAnswer}
+	if in.wantsWhole {
+		a.holdMost = keepAnswer
+	}
 	target := in.app.targets[ep.Index]
 	outcome := router.Outcome{Kind: router.Canceled}
 	kept := false
@@ -200,18 +204,18 @@ func (a *answer) inspect(in *inbound, req *openai.Request) error {
 // proxy's page. It counts as the endpoint's failure.
 var errNotJSON = &backend.Error{Fault: backend.Protocol, Err: errors.New("the answer is not JSON")}
 
-// hold reads the answer, up to holdAnswer bytes of it.
+// hold reads the answer, up to holdMost bytes of it.
 func (a *answer) hold() error {
 	size := a.resp.ContentLength
 	if size < 0 {
 		size = 8 << 10
 	}
 	a.body = make([]byte, 0, min(size, holdAnswer)+1)
-	for len(a.body) < holdAnswer {
+	for len(a.body) < a.holdMost {
 		if len(a.body) == cap(a.body) {
 			a.body = append(a.body, 0)[:len(a.body)]
 		}
-		n, err := a.resp.Body.Read(a.body[len(a.body):min(cap(a.body), holdAnswer)])
+		n, err := a.resp.Body.Read(a.body[len(a.body):min(cap(a.body), a.holdMost)])
 		a.body = a.body[:len(a.body)+n]
 		if err == io.EOF {
 			a.whole = true

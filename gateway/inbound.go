@@ -22,8 +22,14 @@ type inbound struct {
 	app       *App
 	operation string // from the path, then settled by operation
 	byModel   bool   // the body's model named the application
-	body      []byte // whole, once read; nil while a form waits to be streamed
-	begun     bool   // read was called
+	thread    string // the conversation that x-thread-id names; empty when none
+	prefer    string // id of the endpoint to be asked first; empty when none
+	// wantsWhole: the answer is held whole, as far as it can be, because it is
+	// to be stored.
+	wantsWhole bool
+	kept       *kept  // what is stored of the exchange; nil when nothing is
+	body       []byte // whole, once read; nil while a form waits to be streamed
+	begun      bool   // read was called
 
 	contentType string // as sent
 	kind        string // its media type

@@ -78,6 +78,9 @@ func (s *Server) infer(c *gin.Context, name func(*Snapshot, *inbound) error) {
 	sayWho(c.Writer.Header(), x)
 	o := s.refuse(c, err)
 	x.Status, x.Code = o.status, o.code
+	if o.body != nil {
+		in.keepAnswer(o.body)
+	}
 }
 
 // identify finds the caller and the application, and reads whether the one may
@@ -110,10 +113,16 @@ func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persis
 			"This key may not use AI application " + in.app.AppID + ".", "",
 		}
 	}
-	if thread := c.Request.Header["X-Thread-Id"]; thread != nil && in.app.AppType.Inference() {
-		return &refusal{
-			http.StatusBadRequest, codeInvalidPayload,
-			"Conversation memory is off for AI application " + in.app.AppID + "; send the request without x-thread-id.", "",
+	if in.app.AppType.Inference() {
+		var err error
+		if in.thread, err = threadID(c.Request.Header); err != nil {
+			return err
+		}
+		if in.thread != "" && in.app.Memory == nil {
+			return &refusal{
+				http.StatusBadRequest, codeInvalidPayload,
+				"Conversation memory is off for AI application " + in.app.AppID + "; send the request without x-thread-id.", "",
+			}
 		}
 	}
 	return in.read(c, in.app.MaxBodyBytes, false)
@@ -128,9 +137,14 @@ func (s *Server) complete(c *gin.Context, in *inbound, x *persist.Exchange) erro
 	}
 	in.operation = operation(in, req)
 	x.Operation, x.Model, x.User, x.Stream = named(in.operation), req.Model, req.User, req.Stream
-	switch in.operation {
-	case opChat:
+	in.keepPrompt(s)
+	if in.operation == opChat {
 		return s.chat(c, in, req, x)
+	}
+	if err := in.noThread(); err != nil {
+		return err
+	}
+	switch in.operation {
 	case opCompletions:
 		return s.completions(c, in, req, x)
 	case opEmbeddings:

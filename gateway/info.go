@@ -47,7 +47,18 @@ func (s *Server) readyz(c *gin.Context) error {
 	if s.draining.Load() {
 		state, status = "draining", http.StatusServiceUnavailable
 	}
-	c.JSON(status, gin.H{"status": state, "dependencies": gin.H{"configuration": "OK"}})
+	needs := gin.H{"configuration": "OK"}
+	if s.store != nil {
+		// Without its store the gateway still routes: it stays ready, and says so.
+		needs["store"] = "OK"
+		if st := s.store(); !st.Up {
+			needs["store"] = orElse(st.Fault, "down")
+			if state == "OK" {
+				state = "degraded"
+			}
+		}
+	}
+	c.JSON(status, gin.H{"status": state, "dependencies": needs})
 	return nil
 }
 
@@ -164,6 +175,7 @@ func (s *Server) instanceInfo(c *gin.Context) error {
 		MemorySettings   memorySettings    `json:"memorySettings"`
 		AIApplications   []appInfo         `json:"aiApplications"`
 		ContainerInfo    map[string]string `json:"containerInfo"`
+		Store            *StoreState       `json:"store,omitempty"`
 		GoVersion        string            `json:"goVersion"`
 		ConfigGeneration uint64            `json:"configGeneration"`
 		ConfigHash       string            `json:"configHash"`
@@ -188,6 +200,10 @@ func (s *Server) instanceInfo(c *gin.Context) error {
 		ConfigGeneration: snap.Generation, ConfigHash: snap.Config.Hash, ConfigLoaded: snap.Loaded.UTC(),
 		APIGatewayURI: s.base(), EndpointURI: s.base() + "/instanceinfo",
 		ServerStartDate: s.started.Format(clock), Status: "OK",
+	}
+	if s.store != nil {
+		state := s.store()
+		page.Store = &state
 	}
 	for _, app := range snap.apps {
 		page.AIApplications = append(page.AIApplications, describe(app, s.now()))

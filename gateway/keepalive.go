@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"aigateway/memory"
 )
 
 // keepAlive sends comments to a streaming client while no endpoint has
@@ -17,8 +19,8 @@ type keepAlive struct {
 }
 
 // keepAlive starts the comments, if the application wants them and the client
-// a stream. The caller must stop it before it writes anything itself.
-func (s *Server) keepAlive(c *gin.Context, app *App, stream bool) *keepAlive {
+// a stream; the first names the conversation. The caller must stop it before it writes anything itself.
+func (s *Server) keepAlive(c *gin.Context, app *App, stream bool, thread *memory.Thread) *keepAlive {
 	every := app.SSEKeepAlive.Duration()
 	if every <= 0 || !stream {
 		return nil
@@ -34,6 +36,7 @@ func (s *Server) keepAlive(c *gin.Context, app *App, stream bool) *keepAlive {
 			return
 		}
 		if !c.Writer.Written() {
+			sayThread(c, thread)
 			h := c.Writer.Header()
 			h["Content-Type"] = []string{"text/event-stream; charset=utf-8"}
 			h["Cache-Control"] = []string{"no-cache"}

@@ -14,7 +14,7 @@ func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *
 	if err := in.allow(req.Model); err != nil {
 		return err
 	}
-	alive := s.keepAlive(c, in.app, req.Stream)
+	alive := s.keepAlive(c, in.app, req.Stream, nil)
 	defer alive.stop()
 	answered, err := s.forward(c.Request.Context(), in, in.call(c, x), req, x)
 	alive.stop()
@@ -22,7 +22,7 @@ func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *
 		return begun(c, err)
 	}
 	defer s.close(answered)
-	return s.relay(c, answered, false, x)
+	return s.relay(c, in, answered, &after{}, x)
 }
 
 // passthrough answers an inference call whose body is a form or a file, such
@@ -31,6 +31,10 @@ func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *
 func (s *Server) passthrough(c *gin.Context, in *inbound, x *persist.Exchange) error {
 	in.operation = operation(in, &openai.Request{})
 	x.Operation = in.operation
+	if err := in.noThread(); err != nil {
+		return err
+	}
+	in.keepPrompt(s)
 	model, err := in.formModel()
 	if err != nil {
 		return err
@@ -44,7 +48,7 @@ func (s *Server) passthrough(c *gin.Context, in *inbound, x *persist.Exchange) e
 		return err
 	}
 	defer s.close(answered)
-	return s.relay(c, answered, false, x)
+	return s.relay(c, in, answered, &after{}, x)
 }
 
 // call is what every endpoint is asked for this request.

@@ -11,14 +11,36 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"aigateway/backend"
+	"aigateway/cache"
+	"aigateway/memory"
 	"aigateway/openai"
 	"aigateway/persist"
 	"aigateway/router"
 )
 
-// relay sends an endpoint's answer to the client. chat tells answers of chat
-// completions and completions, whose end can be told from their events.
-func (s *Server) relay(c *gin.Context, a *answer, chat bool, x *persist.Exchange) error {
+// keepAnswer is the most of an answer's text that is kept to be stored, in
+// bytes. A model's longest answer of today is half a megabyte.
+const keepAnswer = 8 << 20
+
+// after is what is done with an answer beside sending it.
+type after struct {
+	// chat tells answers of chat completions and completions, whose end can be
+	// told from their events.
+	chat   bool
+	thread *memory.Thread
+	miss   *cache.Miss
+}
+
+// keep is how much of the answer's text must be kept for that.
+func (f *after) keep(in *inbound) int {
+	if f.chat && (f.thread != nil || f.miss.Storable() || in.keepsAnswer()) {
+		return keepAnswer
+	}
+	return 0
+}
+
+// relay sends an endpoint's answer to the client.
+func (s *Server) relay(c *gin.Context, in *inbound, a *answer, f *after, x *persist.Exchange) error {
 	if a.events == nil && c.Writer.Written() { // keep-alive comments have begun a stream
 		a.result = router.Served
 		return &brokenAnswer{err: errNotJSON}
@@ -28,14 +50,21 @@ func (s *Server) relay(c *gin.Context, a *answer, chat bool, x *persist.Exchange
 	x.Status = a.resp.StatusCode
 	deadline := s.writeDeadline(c, a.writeTimeout)
 	if a.events != nil {
-		return s.relayEvents(c, a, chat, deadline, x)
+		return s.relayEvents(c, in, a, f, deadline, x)
 	}
 
+	var done *openai.Completion
 	if a.whole {
-		completion, err := openai.ParseCompletion(a.body, 0)
-		if err == nil {
-			x.Usage, x.FinishReason = completion.Usage, completion.FinishReason
+		var err error
+		if done, err = openai.ParseCompletion(a.body, f.keep(in)); err == nil {
+			x.Usage, x.FinishReason = done.Usage, done.FinishReason
 		}
+		if f.thread != nil && done != nil && done.Whole {
+			if said, ok := openai.MessageOf(a.body); ok {
+				s.remember(c, f.thread, said, x)
+			}
+		}
+		in.keepAnswer(a.body)
 		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}
 	} else if n := a.resp.ContentLength; n >= 0 {
 		h["Content-Length"] = []string{strconv.FormatInt(n, 10)}
@@ -47,23 +76,34 @@ func (s *Server) relay(c *gin.Context, a *answer, chat bool, x *persist.Exchange
 	if err == nil && !a.whole {
 		err = s.relayRest(c, a, deadline, x)
 	}
+	if done != nil {
+		in.app.Cache.Store(f.miss, x.RequestID, done, a.body, nil)
+	}
 	return s.judgeRelay(c, a, err, x)
 }
 
 // relayEvents sends a stream, event by event.
-func (s *Server) relayEvents(c *gin.Context, a *answer, chat bool, deadline func(), x *persist.Exchange) error {
+func (s *Server) relayEvents(c *gin.Context, in *inbound, a *answer, f *after, deadline func(), x *persist.Exchange) error {
 	h := c.Writer.Header()
 	h["Cache-Control"] = []string{"no-cache"}
 	h["X-Accel-Buffering"] = []string{"no"} // nginx in front would hold events back
 	if !c.Writer.Written() {
+		sayThread(c, f.thread)
 		c.Writer.WriteHeader(a.resp.StatusCode)
 	}
 	x.FirstByte = s.now().Sub(x.Start)
-	said, err := openai.Relay(c.Writer, a.events, openai.Options{
-		HideUsage: a.hideUsage, Chat: chat, BeforeWrite: deadline,
-	})
-	if said != nil {
-		x.Usage, x.FinishReason, x.BytesOut = said.Usage, said.FinishReason, said.Bytes
+	o := openai.Options{HideUsage: a.hideUsage, Chat: f.chat, BeforeWrite: deadline, Keep: f.keep(in)}
+	if f.miss.Storable() {
+		o.Now = s.now
+	}
+	if f.thread != nil {
+		o.BeforeDone = func(done *openai.Completion) { s.rememberStream(c, f.thread, done, x) }
+	}
+	said, err := openai.Relay(c.Writer, a.events, o)
+	x.Usage, x.FinishReason, x.BytesOut = said.Usage, said.FinishReason, said.Bytes
+	in.keepCompletion(said)
+	if err == nil && f.miss.Storable() {
+		in.app.Cache.Store(f.miss, x.RequestID, said, said.JSON(in.operation), openai.EncodeMarks(said.Marks))
 	}
 	return s.judgeRelay(c, a, err, x)
 }

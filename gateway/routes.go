@@ -25,6 +25,20 @@ func (s *Server) Handler() http.Handler {
 	g.GET("/lb/openai/v1/models", s.page(s.models))
 	g.GET("/lb/v1/models", s.page(s.models))
 
+	// What is kept: conversations, cache entries, requests.
+	g.GET("/sessions", s.page(s.listThreads)) // ?user=
+	g.DELETE("/sessions", s.page(s.eraseThreads))
+	g.GET("/sessions/:app", s.page(s.listThreads))
+	g.DELETE("/sessions/:app", s.page(s.eraseThreads))
+	g.GET("/sessions/:app/:id", s.page(s.showThread))
+	g.DELETE("/sessions/:app/:id", s.page(s.endThread))
+	g.GET("/cache/:app", s.page(s.cachePage(s.listEntries)))
+	g.DELETE("/cache/:app", s.page(s.cachePage(s.purgeEntries)))
+	g.GET("/cache/:app/:entry", s.page(s.cachePage(s.showEntry)))
+	g.DELETE("/cache/:app/:entry", s.page(s.cachePage(s.deleteEntry)))
+	g.GET("/requests/:app/:request", s.page(s.showRequest))
+	g.PUT("/requests/:app/:request/:vote", s.page(s.vote)) // up, down
+
 	// What the gateway says of itself.
 	g.GET("/instanceinfo", s.page(s.guarded(s.instanceInfo)))
 	g.GET("/metrics", s.page(s.guarded(s.showMetrics)))

@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"aigateway/backend"
+	"aigateway/cache"
 	"aigateway/config"
+	"aigateway/memory"
 	"aigateway/metrics"
+	"aigateway/persist"
 	"aigateway/router"
 )
 
@@ -24,6 +27,28 @@ type Options struct {
 	Version  string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+
+	// What keeps state, each nil where its feature is off for the whole
+	// gateway. Their owner runs them.
+	Cache   *cache.Pool
+	Entries cache.Index // behind Cache
+	Threads *memory.Threads
+	// Conversations is what is behind Threads.
+	Conversations memory.Store
+	Prompts       *persist.Writer
+	History       persist.Store // where Prompts end up
+	// Store tells what is known of the database; nil where there is none.
+	Store func() StoreState
+}
+
+// StoreState is what info pages and readiness show of the database.
+type StoreState struct {
+	Kind  string `json:"kind"`
+	Up    bool   `json:"up"`
+	Since string `json:"since,omitempty"`
+	Fault string `json:"fault,omitempty"`
+	// Waiting is the number of prompts that wait to be stored.
+	Waiting int64 `json:"promptsWaiting"`
 }
 
 // Server answers requests. It starts no goroutine; Refresh and CloseIdle are
@@ -41,6 +66,14 @@ type Server struct {
 	backend  *backend.Client
 	metrics  *metrics.Metrics
 	draining atomic.Bool
+
+	cache         *cache.Pool
+	entries       cache.Index
+	threads       *memory.Threads
+	conversations memory.Store
+	prompts       *persist.Writer
+	history       persist.Store
+	store         func() StoreState
 }
 
 // errDraining is the cause of contexts that end because the server does.
@@ -55,6 +88,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{
 		settings: o.Settings, source: o.Source, log: o.Log, version: o.Version,
 		now: o.Now, started: o.Now(),
+		cache: o.Cache, entries: o.Entries, threads: o.Threads, conversations: o.Conversations,
+		prompts: o.Prompts, history: o.History, store: o.Store,
 		fleet:   router.NewFleet(o.Now),
 		backend: backend.NewClient(o.Now),
 		metrics: metrics.New(metrics.Options{
@@ -72,6 +107,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 // Drain makes readiness fail, so that load balancers send nothing new, and
 // keep-alive connections end with their next answer.
 func (s *Server) Drain() { s.draining.Store(true) }
+
+// AddReadings adds what other parts of the gateway count to its metrics.
+func (s *Server) AddReadings(read func() []metrics.Reading) { s.metrics.AddReadings(read) }
 
 // CloseIdle closes connections to endpoints that nobody has used for a while.
 func (s *Server) CloseIdle(unusedFor time.Duration) { s.backend.CloseIdle(unusedFor) }

@@ -37,7 +37,7 @@ func (s *Server) service(c *gin.Context, in *inbound, x *persist.Exchange) error
 		return err
 	}
 	defer s.close(answered)
-	return s.relay(c, answered, false, x)
+	return s.relay(c, in, answered, &after{}, x)
 }
 
 // translations are the translator's operations: the path below the endpoint's

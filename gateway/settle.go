@@ -16,6 +16,7 @@ import (
 func (s *Server) settle(c *gin.Context, in *inbound, x *persist.Exchange) {
 	x.Duration = s.now().Sub(x.Start)
 	x.BytesIn = in.received()
+	s.persist(in, x)
 	in.release()
 	if x.Status == 0 {
 		x.Status = http.StatusInternalServerError // a panic is on its way up
@@ -63,6 +64,12 @@ func (s *Server) logExchange(c *gin.Context, x *persist.Exchange) {
 	}
 	if x.Caller != "" {
 		attrs = append(attrs, slog.String("caller", x.Caller))
+	}
+	if x.Cache != "" {
+		attrs = append(attrs, slog.String("cache", x.Cache), slog.String("cache_why", x.CacheWhy))
+	}
+	if x.Thread != "" {
+		attrs = append(attrs, slog.String("thread", x.Thread))
 	}
 	if x.Code != "" {
 		attrs = append(attrs, slog.String("code", x.Code))

@@ -51,6 +51,13 @@ func newSetup(t *testing.T, configJSON string, edit ...func(*config.Settings)) *
 
 func newSetupSim(t *testing.T, o simulator.Options, configJSON string, edit ...func(*config.Settings)) *setup {
 	t.Helper()
+	return newSetupKeeping(t, o, nil, configJSON, edit...)
+}
+
+// newSetupKeeping starts a gateway with what keep opens for it. keep gets the
+// gateway's clock; what it returns is called at the end.
+func newSetupKeeping(t *testing.T, o simulator.Options, keep func(*setup, *gateway.Options) (stop func()), configJSON string, edit ...func(*config.Settings)) *setup {
+	t.Helper()
 	before := goleak.IgnoreCurrent()
 	s := &setup{t: t, sim: simulator.New(o), log: &logBuffer{}}
 	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
@@ -72,11 +79,14 @@ func newSetupSim(t *testing.T, o simulator.Options, configJSON string, edit ...f
 		e(settings)
 	}
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.server, err = gateway.New(t.Context(), gateway.Options{
-		Settings: settings, Source: s.source, Log: log, Version: "test",
-		Now: func() time.Time { return time.Now().Add(time.Duration(s.elapsed.Load())) },
-	})
+	options := gateway.Options{Settings: settings, Source: s.source, Log: log, Version: "test", Now: s.now}
+	stop := func() {}
+	if keep != nil {
+		stop = keep(s, &options)
+	}
+	s.server, err = gateway.New(t.Context(), options)
 	if err != nil {
+		stop()
 		sim.Close()
 		t.Fatal(err)
 	}
@@ -94,6 +104,7 @@ func newSetupSim(t *testing.T, o simulator.Options, configJSON string, edit ...f
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		web.Close()
+		stop()
 		s.server.CloseIdle(0)
 		sim.Close()
 		goleak.VerifyNone(t, before)
@@ -115,6 +126,9 @@ func (s *setup) checkLog() {
 		s.t.Errorf("a handler panicked:\n%s", text)
 	}
 }
+
+// now is the gateway's clock.
+func (s *setup) now() time.Time { return time.Now().Add(time.Duration(s.elapsed.Load())) }
 
 // advance moves the gateway's clock on.
 func (s *setup) advance(d time.Duration) { s.elapsed.Add(int64(d)) }

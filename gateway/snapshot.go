@@ -9,8 +9,11 @@ import (
 
 	"aigateway/auth"
 	"aigateway/backend"
+	"aigateway/cache"
 	"aigateway/config"
+	"aigateway/memory"
 	"aigateway/metrics"
+	"aigateway/persist"
 	"aigateway/router"
 )
 
@@ -35,6 +38,8 @@ type App struct {
 	*config.Application
 	Router  *router.Router
 	Metrics *metrics.App
+	Cache   *cache.Cache   // nil is off
+	Memory  *memory.Memory // nil is off
 
 	targets      []*backend.Target
 	models       map[string]bool // allowed; nil allows any
@@ -45,6 +50,7 @@ type App struct {
 	// operation is what every endpoint's URI asks for, such as
 	// "chat/completions"; empty when the client's path decides.
 	operation string
+	redactor  *persist.Redactor
 }
 
 // compile makes a snapshot of cfg. Everything that can fail happens here.
@@ -57,11 +63,16 @@ func (s *Server) compile(cfg *config.Config) (*Snapshot, error) {
 		cors:    newCORS(cfg.Server.CORS.AllowedOrigins),
 		callers: auth.NewCallers(cfg.Callers),
 	}
+	redactor, err := persist.NewRedactor(cfg.Persist.Redact)
+	if err != nil {
+		return nil, err
+	}
 	for i := range cfg.Applications {
 		app, err := s.compileApp(cfg, &cfg.Applications[i])
 		if err != nil {
 			return nil, err
 		}
+		app.redactor = redactor
 		snap.apps = append(snap.apps, app)
 		snap.byID[app.AppID] = app
 		snap.maxBody = max(snap.maxBody, app.MaxBodyBytes)
@@ -112,6 +123,13 @@ func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, er
 			app.models[m] = true
 		}
 	}
+	var err error
+	if app.Cache, err = s.newCache(cfg, app); err != nil {
+		return nil, err
+	}
+	if s.threads != nil && a.MemorySettings.UseMemory && a.AppType.Inference() {
+		app.Memory = s.threads.For(memory.Settings{App: a.AppID, Keep: a.MemorySettings.MsgCount, Since: since(a.MemorySettings.EntryExpiry)})
+	}
 	if a.SearchAIApp != "" {
 		search := cfg.App(a.SearchAIApp)
 		if search == nil || len(search.Endpoints) == 0 {
@@ -134,7 +152,7 @@ func (s *Snapshot) App(id string) *App {
 // exposed are the answer headers that a browser's script may read.
 var exposed = []string{
 	"X-Request-Id", "X-Thread-Id", "X-Gateway-Endpoint", "X-Gateway-Attempts", "X-Gateway-Config",
-	"X-Cache", "X-Cache-Layer", "X-Cache-Score", "X-Cache-Entry", "Age",
+	"X-Thread-Status", "X-Cache", "X-Cache-Layer", "X-Cache-Score", "X-Cache-Entry", "Age",
 	"Retry-After", "Retry-After-Ms", "X-Ms-Region", "Apim-Request-Id",
 	"X-Ratelimit-Limit-Requests", "X-Ratelimit-Limit-Tokens",
 	"X-Ratelimit-Remaining-Requests", "X-Ratelimit-Remaining-Tokens",

@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// expireBatch is how many rows one statement of an invalidator deletes, so
+// that none holds its locks for long.
+const expireBatch = 500
+
+// ExpireCache deletes the entries of every application that are past its
+// expiry, and returns how many there were: contract section 11.
+func (s *Server) ExpireCache(ctx context.Context) (int, error) {
+	if s.entries == nil {
+		return 0, nil
+	}
+	return s.expireApps(ctx, func(app *App) func(time.Time) time.Time { return since(app.CacheSettings.EntryExpiry) }, s.entries.Expire)
+}
+
+// ExpireMemory deletes the conversations of every application that were not
+// used for longer than its expiry.
+func (s *Server) ExpireMemory(ctx context.Context) (int, error) {
+	if s.conversations == nil {
+		return 0, nil
+	}
+	return s.expireApps(ctx, func(app *App) func(time.Time) time.Time { return since(app.MemorySettings.EntryExpiry) }, s.conversations.Expire)
+}
+
+// ExpirePrompts deletes stored requests that are older than their retention.
+func (s *Server) ExpirePrompts(ctx context.Context) (int, error) {
+	oldest := since(s.live.Load().Config.Persist.Retention)
+	if s.history == nil || oldest == nil {
+		return 0, nil
+	}
+	before, total := oldest(s.now()), 0
+	for {
+		n, done, err := s.history.Expire(ctx, before, expireBatch)
+		total += n
+		if err != nil {
+			return total, fmt.Errorf("deleting stored requests: %w", err)
+		}
+		if done {
+			return total, nil
+		}
+	}
+}
+
+// expireApps goes through the applications; one that fails does not keep the
+// others from their turn.
+func (s *Server) expireApps(ctx context.Context, expiry func(*App) func(time.Time) time.Time,
+	expire func(ctx context.Context, app string, before time.Time, limit int) (int, error),
+) (int, error) {
+	var faults []error
+	total := 0
+	for _, app := range s.live.Load().apps {
+		oldest := expiry(app)
+		if oldest == nil {
+			continue
+		}
+		for before := oldest(s.now()); ; {
+			n, err := expire(ctx, app.AppID, before, expireBatch)
+			total += n
+			if err != nil {
+				faults = append(faults, fmt.Errorf("application %s: %w", app.AppID, err))
+			}
+			if err != nil || n < expireBatch {
+				break
+			}
+		}
+	}
+	return total, errors.Join(faults...)
+}
