@@ -68,8 +68,13 @@ func (cmd *demoCommand) Run(p *process) error {
 		<-stopped
 	}()
 
+	data, err := os.MkdirTemp("", "gateway-demo-")
+	if err != nil {
+		return fmt.Errorf("making a folder for the demo's store: %w", err)
+	}
+	defer os.RemoveAll(data)
 	port := listener.Addr().(*net.TCPAddr).Port
-	settings, err := config.FromEnv(demoEnvironment(port))
+	settings, err := config.FromEnv(demoEnvironment(port, data))
 	if err != nil {
 		return startFault(p, err)
 	}
@@ -90,21 +95,29 @@ func (cmd *demoCommand) Run(p *process) error {
 
 // demoEnvironment is the process's environment where the demo does not have
 // its own mind.
-func demoEnvironment(port int) func(string) (string, bool) {
+func demoEnvironment(port int, data string) func(string) (string, bool) {
 	own := map[string]string{
 		"API_GATEWAY_LISTEN": "127.0.0.1",
 		"API_GATEWAY_PORT":   strconv.Itoa(port),
 		"API_GATEWAY_KEY":    demoKey,
 		"API_GATEWAY_NAME":   "demo",
 	}
+	unless := map[string]string{ // the environment says otherwise
+		"API_GATEWAY_LOG_LEVEL":       "warn", // the terminal is for the demo's answers
+		"API_GATEWAY_USE_CACHE":       "true",
+		"API_GATEWAY_STATE_MGMT":      "true",
+		"API_GATEWAY_PERSIST_PROMPTS": "true",
+		"API_GATEWAY_VECTOR_AIAPP":    "vectorizedata",
+		"API_GATEWAY_DATA_DIR":        data,
+	}
 	return func(name string) (string, bool) {
 		if v, ok := own[name]; ok {
 			return v, true
 		}
-		v, ok := os.LookupEnv(name)
-		if !ok && name == "API_GATEWAY_LOG_LEVEL" {
-			return "warn", true // the terminal is for the demo's answers
+		if v, ok := os.LookupEnv(name); ok {
+			return v, true
 		}
+		v, ok := unless[name]
 		return v, ok
 	}
 }
@@ -149,14 +162,27 @@ var _ config.Source = demoSource{}
 // welcome says what to try; its arguments are the gateway's URL and its key.
 const welcome = `The gateway is at %[1]s, with simulated models behind it. Ctrl-C stops it. Try, in another terminal:
 
-  # a chat answer
-  curl -s %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"What is a gateway?"}]}'
+  # a chat answer; the same question again is answered by the cache (x-cache: hit, layer exact)
+  curl -si %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"What is a gateway?"}]}'
+  curl -si %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"What is a gateway?"}]}'
 
-  # the same as a stream
+  # in other words (layer semantic); as a stream; and past the cache
+  curl -si %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"Please tell me, what is a gateway?"}]}'
   curl -sN %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"stream":true,"messages":[{"role":"user","content":"What is a gateway?"}]}'
+  curl -si '%[1]s/lb/aichatbotapp?use_cache=false' -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"What is a gateway?"}]}'
+
+  # a conversation of three turns: the client keeps nothing but x-thread-id
+  thread=$(curl -s -o /dev/null -D - %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"I am Ada. Who are you?"}]}' | tr -d '\r' | awk 'tolower($1)=="x-thread-id:"{print $2}')
+  curl -s %[1]s/lb/aichatbotapp -H 'content-type: application/json' -H "x-thread-id: $thread" -d '{"messages":[{"role":"user","content":"What can you do?"}]}'
+  curl -s %[1]s/lb/aichatbotapp -H 'content-type: application/json' -H "x-thread-id: $thread" -H 'x-request-id: third-turn' -d '{"messages":[{"role":"user","content":"And who am I?"}]}'
+  curl -s %[1]s/sessions/aichatbotapp/$thread
+
+  # what was stored of the third turn, and of the cache
+  curl -s %[1]s/requests/aichatbotapp/third-turn -H 'authorization: Bearer %[2]s'
+  curl -s %[1]s/cache/aichatbotapp -H 'authorization: Bearer %[2]s'
 
   # the first endpoint takes 3 requests a minute, the second 6: watch the one take over from the other, then both refuse
-  for i in $(seq 12); do curl -s -o /dev/null -D - %[1]s/lb/aichatbotapp -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"hi"}]}' | tr -d '\r' | awk '/^HTTP/{s=$2} /^X-Gateway-Endpoint/{e=$2} /^Retry-After:/{r=$2} END{print s, "endpoint:", e, "retry-after:", r}'; done
+  for i in $(seq 12); do curl -s -o /dev/null -D - '%[1]s/lb/aichatbotapp?use_cache=false' -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"hi"}]}' | tr -d '\r' | awk '/^HTTP/{s=$2} /^X-Gateway-Endpoint/{e=$2} /^Retry-After:/{r=$2} END{print s, "endpoint:", e, "retry-after:", r}'; done
 
   # what the gateway counts, what it is, and how it is told to read its configuration again
   curl -s %[1]s/metrics

@@ -18,6 +18,9 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" default:"1" help:"Run the gateway (the default). Settings come from the environment; see docs/configuration.md."`
 	Demo        demoCommand        `cmd:"" help:"Run the gateway with simulated models behind it, on loopback, with nothing to install."`
 	Simulate    simulateCommand    `cmd:"" help:"Run only the simulated models."`
+	Migrate     migrateCommand     `cmd:"" help:"Bring the store's schema up to date, or say what that would take."`
+	Invalidate  invalidateCommand  `cmd:"" help:"Delete once what has expired: cache entries, conversations, stored prompts."`
+	GuardReport guardReportCommand `cmd:"" help:"Measure what the cache's guards let through: hits and false hits by threshold."`
 	CheckConfig checkConfigCommand `cmd:"" help:"Check a configuration file and print every fault."`
 	Schema      schemaCommand      `cmd:"" help:"Print the JSON Schema of the configuration file."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

@@ -28,6 +28,8 @@ const (
 	clientIdle = 2 * time.Minute
 	// headerWithin bounds the arrival of a request's header.
 	headerWithin = 10 * time.Second
+	// closeWithin bounds the end of background jobs, which store what waits.
+	closeWithin = 10 * time.Second
 	// rawHeaderBytes is where net/http itself stops reading a header. The
 	// configured bound is below it, so that what is between the two is refused
 	// in JSON.
@@ -54,6 +56,19 @@ func (*serveCommand) Run(p *process) error {
 	return serve(p, settings, config.File{Path: settings.ConfigFile}, log, open, nil)
 }
 
+// newServer opens what is kept and reads the configuration; on an error, which
+// names the faults of both, nothing is left open.
+func newServer(ctx context.Context, settings *config.Settings, source config.Source, log *slog.Logger, serves bool) (*state, *gateway.Server, error) {
+	state, stateErr := openState(ctx, settings, log, serves)
+	o := gateway.Options{Settings: settings, Source: source, Log: log, Version: version()}
+	state.options(&o)
+	server, err := gateway.New(ctx, o)
+	if err = errors.Join(stateErr, err); err != nil {
+		return nil, nil, errors.Join(err, state.close())
+	}
+	return state, server, nil
+}
+
 // fileFaults returns what is wrong with a configuration file, nil when nothing
 // is.
 func fileFaults(ctx context.Context, name string) error {
@@ -72,13 +87,12 @@ func startFault(p *process, err error) error {
 
 // serve runs the gateway until the process ends, then drains it. The port is
 // opened when everything else is ready; opened, if not nil, is called then.
-func serve(p *process, settings *config.Settings, source config.Source, log *slog.Logger, open func() (net.Listener, error), opened func()) error {
-	server, err := gateway.New(p.ctx, gateway.Options{
-		Settings: settings, Source: source, Log: log, Version: version(),
-	})
+func serve(p *process, settings *config.Settings, source config.Source, log *slog.Logger, open func() (net.Listener, error), opened func()) (err error) {
+	state, server, err := newServer(p.ctx, settings, source, log, true)
 	if err != nil {
 		return startFault(p, err)
 	}
+	defer func() { err = errors.Join(err, state.close()) }()
 	listener, err := open()
 	if err != nil {
 		return startFault(p, fmt.Errorf("opening port %d (API_GATEWAY_PORT): %w", settings.Port, err))
@@ -87,6 +101,9 @@ func serve(p *process, settings *config.Settings, source config.Source, log *slo
 	warn(log, settings, server.Config(), listener)
 
 	jobs := job.NewGroup(log)
+	if err := state.start(jobs, server, settings, log); err != nil {
+		return startFault(p, err)
+	}
 	jobs.Every("configuration", refreshEvery, server.Refresh)
 	jobs.Every("idle connections", unusedFor/3, func(context.Context) { server.CloseIdle(unusedFor) })
 	jobs.Go("reload on SIGHUP", func(ctx context.Context) { reloadOnHangup(ctx, server, log) })
@@ -125,7 +142,7 @@ func serve(p *process, settings *config.Settings, source config.Source, log *slo
 		err = drain(server, web, cut, log)
 	}
 	server.CloseIdle(0)
-	closing, done := context.WithTimeout(context.Background(), 5*time.Second)
+	closing, done := context.WithTimeout(context.Background(), closeWithin)
 	defer done()
 	return errors.Join(err, jobs.Close(closing))
 }
@@ -197,12 +214,7 @@ func warn(log *slog.Logger, settings *config.Settings, cfg *config.Config, liste
 	if settings.Key == "" {
 		log.Warn("API_GATEWAY_KEY is not set: /reconfig is refused to everyone")
 	}
-	for name, on := range map[string]bool{
-		"API_GATEWAY_USE_CACHE": settings.UseCache, "API_GATEWAY_STATE_MGMT": settings.StateMgmt, "API_GATEWAY_PERSIST_PROMPTS": settings.PersistPrompts,
-		"DATABASE_URL": settings.Database != "", "APPLICATIONINSIGHTS_CONNECTION_STRING": settings.AppInsights != "",
-	} {
-		if on {
-			log.Warn("this version does not have the feature yet; it stays off", "setting", name)
-		}
+	if settings.AppInsights != "" {
+		log.Warn("this version does not have the feature yet; it stays off", "setting", "APPLICATIONINSIGHTS_CONNECTION_STRING")
 	}
 }

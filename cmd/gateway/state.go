@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"aigateway/cache"
+	"aigateway/config"
+	"aigateway/db"
+	"aigateway/db/spec"
+	"aigateway/gateway"
+	"aigateway/job"
+	"aigateway/memory"
+	"aigateway/metrics"
+	"aigateway/persist"
+)
+
+const (
+	// checkEvery is how often the database is asked whether it is there.
+	checkEvery = time.Second
+	// tendEvery is how often a database may look after its indexes.
+	tendEvery = time.Minute
+)
+
+// state is what the gateway keeps, and what runs for it. Each feature that is
+// off for the whole gateway is nil.
+type state struct {
+	db      spec.DB
+	pool    *cache.Pool
+	threads *memory.Threads
+	history persist.Store
+	writer  *persist.Writer // of history; nil too in a command that stores none
+	runs    jobRuns
+}
+
+// databaseURL is the store that the settings name: the embedded one in the
+// data directory where they name none.
+func databaseURL(settings *config.Settings) string {
+	if settings.Database != "" {
+		return settings.Database.Reveal()
+	}
+	return "sqlite:" + filepath.Join(settings.DataDir, "gateway.db")
+}
+
+// openState opens what the features that are on need; nil when none is. The
+// spool of prompts belongs to a gateway that serves.
+func openState(ctx context.Context, settings *config.Settings, log *slog.Logger, serves bool) (*state, error) {
+	if !settings.UseCache && !settings.StateMgmt && !settings.PersistPrompts {
+		return nil, nil //nolint:nilnil // nothing is kept
+	}
+	store, err := db.Open(ctx, databaseURL(settings), spec.Options{NoMigrate: !settings.Migrate, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("opening the store (DATABASE_URL, VECTOR_DB_*, API_GATEWAY_DATA_DIR): %w", err)
+	}
+	st := &state{db: store}
+	up := func() bool { return store.State().Up }
+	if settings.UseCache {
+		st.pool = cache.NewPool(cache.PoolOptions{Index: store.Cache(), Log: log})
+	}
+	if settings.StateMgmt {
+		st.threads = memory.NewThreads(store.Memory(), memory.Options{Log: log, Up: up})
+	}
+	if settings.PersistPrompts {
+		st.history = store.Prompts()
+	}
+	if settings.PersistPrompts && serves {
+		st.writer, err = persist.NewWriter(persist.Options{
+			Store: st.history, Dir: filepath.Join(settings.DataDir, "spool"), Up: up, Log: log,
+		})
+		if err != nil {
+			return nil, errorsJoinClose(err, store)
+		}
+	}
+	return st, nil
+}
+
+func errorsJoinClose(err error, store spec.DB) error {
+	if closing := store.Close(); closing != nil {
+		return fmt.Errorf("%w (and closing the store: %w)", err, closing)
+	}
+	return err
+}
+
+// options are the parts of the gateway's options that the state fills in.
+func (st *state) options(o *gateway.Options) {
+	if st == nil {
+		return
+	}
+	o.Store = st.show
+	if st.pool != nil {
+		o.Cache, o.Entries = st.pool, st.db.Cache()
+	}
+	if st.threads != nil {
+		o.Threads, o.Conversations = st.threads, st.db.Memory()
+	}
+	o.Prompts, o.History = st.writer, st.history
+}
+
+func (st *state) show() gateway.StoreState {
+	now := st.db.State()
+	shown := gateway.StoreState{Kind: now.Kind, Up: now.Up, Fault: now.Fault, Since: now.Since.UTC().Format(time.RFC3339)}
+	if st.writer != nil {
+		s := st.writer.Stats()
+		shown.Waiting = int64(s.Queued) + int64(s.SpooledRows)
+	}
+	return shown
+}
+
+// start runs what recurs.
+func (st *state) start(jobs *job.Group, server *gateway.Server, settings *config.Settings, log *slog.Logger) error {
+	if st == nil {
+		return nil
+	}
+	server.AddReadings(st.readings)
+	jobs.Every("database", checkEvery, func(ctx context.Context) {
+		_ = st.db.Check(ctx) // its state tells
+	})
+	if tended, ok := st.db.(interface {
+		Tend(ctx context.Context) error
+	}); ok {
+		jobs.Every("indexes", tendEvery, func(ctx context.Context) {
+			if err := tended.Tend(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("indexes not looked after; it is tried again", "error", err)
+			}
+		})
+	}
+	if st.pool != nil {
+		jobs.Go("cache", st.pool.Run)
+	}
+	if st.threads != nil {
+		jobs.Go("conversations", st.threads.Run)
+	}
+	if st.writer != nil {
+		jobs.Go("prompts to the spool", st.writer.Run)
+		jobs.Go("prompts to the store", st.writer.Ship)
+	}
+	for _, inv := range st.invalidators(server, settings) {
+		schedule, err := job.ParseSchedule(inv.schedule)
+		if err != nil {
+			return fmt.Errorf("%s: %w", inv.variable, err)
+		}
+		jobs.Cron("invalidator "+inv.name, schedule, time.Now, func(ctx context.Context) (int, error) {
+			return st.invalidate(ctx, inv, log)
+		}, nil)
+	}
+	return nil
+}
+
+// invalidator is a job that deletes what has expired.
+type invalidator struct {
+	name, variable, schedule string
+	run                      func(ctx context.Context) (int, error)
+}
+
+// invalidators are those of the features that are on.
+func (st *state) invalidators(server *gateway.Server, settings *config.Settings) []invalidator {
+	var all []invalidator
+	if st.pool != nil {
+		all = append(all, invalidator{"cache", "API_GATEWAY_CACHE_INVAL_SCHEDULE", settings.CacheSchedule, server.ExpireCache})
+	}
+	if st.threads != nil {
+		all = append(all, invalidator{"memory", "API_GATEWAY_MEMORY_INVAL_SCHEDULE", settings.MemorySchedule, server.ExpireMemory})
+	}
+	if st.history != nil {
+		all = append(all, invalidator{"prompts", "API_GATEWAY_PROMPT_INVAL_SCHEDULE", settings.PromptSchedule, server.ExpirePrompts})
+	}
+	return all
+}
+
+// invalidate runs one, unless another process does so right now.
+func (st *state) invalidate(ctx context.Context, inv invalidator, log *slog.Logger) (int, error) {
+	start := time.Now()
+	unlock, ok, err := st.db.Lock(ctx, "invalidator "+inv.name)
+	if err != nil {
+		st.runs.note(inv.name, "failed", 0)
+		return 0, fmt.Errorf("taking the lock: %w", err)
+	}
+	if !ok {
+		st.runs.note(inv.name, "elsewhere", 0)
+		log.Info("another process deletes what has expired", "of", inv.name)
+		return 0, nil
+	}
+	defer unlock()
+	n, err := inv.run(ctx)
+	if err != nil {
+		st.runs.note(inv.name, "failed", n)
+		return n, fmt.Errorf("deleting what has expired: %w", err)
+	}
+	st.runs.note(inv.name, "ok", n)
+	log.Info("deleted what had expired", "of", inv.name, "rows", n, "duration_ms", time.Since(start).Milliseconds())
+	return n, nil
+}
+
+// close ends the store's connections; everything that runs has ended before.
+func (st *state) close() error {
+	if st == nil {
+		return nil
+	}
+	return st.db.Close()
+}
+
+// jobRuns counts what became of the invalidators' runs.
+type jobRuns struct {
+	mu   sync.Mutex
+	runs map[[2]string]int64 // by name and outcome; guarded by mu
+	rows map[string]int64    // guarded by mu
+	last map[string]time.Time
+}
+
+func (r *jobRuns) note(name, outcome string, rows int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.runs == nil {
+		r.runs, r.rows, r.last = map[[2]string]int64{}, map[string]int64{}, map[string]time.Time{}
+	}
+	r.runs[[2]string{name, outcome}]++
+	r.rows[name] += int64(rows)
+	if outcome == "ok" {
+		r.last[name] = time.Now()
+	}
+}
+
+func (r *jobRuns) readings() []metrics.Reading {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []metrics.Reading
+	for of, n := range r.runs {
+		list = append(list, metrics.Reading{
+			Name: "invalidator_runs_total", Help: "Runs of the invalidators by how they ended; elsewhere: another process was at it.",
+			Counter: true, Value: float64(n), Labels: []string{"of", of[0], "outcome", of[1]},
+		})
+	}
+	for name, n := range r.rows {
+		list = append(list, metrics.Reading{
+			Name: "invalidator_rows_total", Help: "Rows that the invalidators deleted.",
+			Counter: true, Value: float64(n), Labels: []string{"of", name},
+		})
+	}
+	for name, at := range r.last {
+		list = append(list, metrics.Reading{
+			Name: "invalidator_last_success_timestamp_seconds", Help: "When an invalidator last ended well.",
+			Value: float64(at.Unix()), Labels: []string{"of", name},
+		})
+	}
+	return list
+}
