@@ -145,7 +145,7 @@ func dayFirst(s string) bool {
 	return len(s) >= 8 && strings.Count(s, ".") == 2 && numeric(s, de) != ""
 }
 
-// clock joins am and pm to the number or time before them.
+// clock joins am, pm and the like to the number or time before them.
 func (t *text) clock() {
 	for i := 1; i < len(t.tokens); i++ {
 		h, ok := keyOf(t.tokens[i].means, half)
@@ -158,7 +158,9 @@ func (t *text) clock() {
 			hour = k.value
 		}
 		n, _ := strconv.Atoi(hour)
-		n %= 12
+		if h != "clock" { // "17 Uhr" counts to 24
+			n %= 12
+		}
 		if h == "pm" {
 			n += 12
 		}

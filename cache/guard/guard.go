@@ -44,7 +44,7 @@ func Agree(a, b string) (ok bool, reason string) {
 	if a == b {
 		return true, ""
 	}
-	if !comparable(len(a), len(b)) {
+	if !commensurate(len(a), len(b)) {
 		return false, Length
 	}
 	x, y := scan(a), scan(b)
@@ -67,9 +67,9 @@ func Agree(a, b string) (ok bool, reason string) {
 	return true, ""
 }
 
-// comparable says whether texts of two lengths in bytes are short enough, and
+// commensurate says whether texts of two lengths in bytes are short enough, and
 // enough alike in length.
-func comparable(a, b int) bool {
+func commensurate(a, b int) bool {
 	long, less := max(a, b), min(a, b)
 	return long <= most && (long <= short || long <= ratio*less)
 }

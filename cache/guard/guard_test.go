@@ -51,6 +51,7 @@ func TestAgreeNamesTheReason(t *testing.T) {
 		{"The events of 3 May", "The events of 4 May", Dates},
 		{"Call me at 5 pm", "Call me at 17:00", ""},
 		{"Call me at 5 pm", "Call me at 5 am", Dates},
+		{"Kommt der Zug um 17 Uhr an?", "Kommt der Zug um 5 Uhr an?", Dates},
 		{"Foods that contain milk", "Foods that don't contain milk", Negation},
 		{"Run it with --all", "Run it with --none", Code},
 		{"Is Nokia Finnish?", "Is Volvo Finnish?", Names},

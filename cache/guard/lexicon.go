@@ -29,7 +29,7 @@ const (
 	weekday              // key 1 to 7
 	rel                  // a relative day (key)
 	now                  // a relative day that goes without saying (key)
-	half                 // half of the day: am, pm (key)
+	half                 // half of the day: am, pm, or "clock" for either (key)
 	pole                 // one side of a pair of opposites (key, side)
 	same                 // another word for (key)
 	name                 // a name even without a capital

@@ -210,7 +210,7 @@ func crossed(a, b *text) bool {
 	return false
 }
 
-// trimOrdinal takes "st", "nd" and the like off what follows a number.
+// ordinalEnding says whether s is "st", "nd" or the like behind a number.
 func ordinalEnding(s string) bool {
 	return s != "" && strings.Contains(" st nd rd th er ere eme e re o a os as ste de ten ter gi inci nci uncu ", " "+s+" ")
 }

@@ -22,11 +22,15 @@ func substitution(a, b *text) string {
 	if len(x) > 2 || len(y) > 2 || !row(x) || !row(y) || alike(a.tokens[x[0]].key, b.tokens[y[0]].key) {
 		return ""
 	}
+	if denies(a.tokens[x[0]].folded, b.tokens[y[0]].folded) {
+		return Negation
+	}
 	if opposite(&a.tokens[x[0]], &b.tokens[y[0]]) {
 		return "" // weighed by polarity
 	}
+	framed := a.frame(x) == b.frame(y)
 	before, first := &a.tokens[max(0, x[0]-1)], &b.tokens[max(0, y[0]-1)]
-	if a.thing(x, b) && b.thing(y, a) && before.content == first.content && (a.frame(x) == b.frame(y) || a.shared(b) && b.shared(a)) {
+	if a.thing(x, b, framed) && b.thing(y, a, framed) && before.content == first.content && (framed || a.shared(b) && b.shared(a)) {
 		return Subject
 	}
 	return ""
@@ -69,6 +73,19 @@ func alike(a, b string) bool {
 	return n >= 4 && max(len(a), len(b))-n <= 5
 }
 
+// denies says whether one word is the other with a prefix that turns its
+// meaning: "mute", "unmute".
+func denies(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	prefix, ok := strings.CutSuffix(b, a)
+	return ok && len(a) > 2 && slices.Contains([]string{
+		"un", "dis", "de", "in", "im", "ir", "il", "non", "anti", // English and Romance
+		"des", "s", "re", "ent", "ont", "an", "od", "roz", "ver", "не", "раз", "от", "без",
+	}, prefix)
+}
+
 // opposite says whether two words belong to one pair of opposites.
 func opposite(a, b *token) bool {
 	for _, x := range a.means {
@@ -82,8 +99,9 @@ func opposite(a, b *token) bool {
 }
 
 // thing says whether a thing, not a verb, stands at some places in a row: after an article or
-// preposition, or after another word that both texts have.
-func (t *text) thing(at []int, other *text) bool {
+// preposition, or after another word that both texts have if the thing ends its
+// group or all else is the same.
+func (t *text) thing(at []int, other *text, framed bool) bool {
 	i, last := at[0], at[len(at)-1]
 	k := &t.tokens[i]
 	if has(k.means, soft) {
@@ -111,7 +129,7 @@ func (t *text) thing(at []int, other *text) bool {
 	case has(before.means, verbal), before.clause != k.clause:
 		return false
 	case before.content:
-		return other.keys[before.key] && (last+1 == len(t.tokens) || !t.tokens[last+1].content)
+		return other.keys[before.key] && (framed || last+1 == len(t.tokens) || !t.tokens[last+1].content)
 	}
 	return has(before.means, stop, role, conj)
 }
