@@ -137,7 +137,6 @@ func (l *look) ask(ctx context.Context, m *Miss, place, fingerprint Hash) (*Hit,
 	}
 	embedding, err := l.pool.embeddings.of(ctx, l.Embed, l.EmbedKey, m.text, l.EmbedTimeout, !l.ctl.NoStore)
 	if err != nil {
-		m.text = ""
 		if !m.Bypass {
 			m.Reason = "embedding-failed"
 		}
@@ -266,7 +265,7 @@ func (l *look) isNear(score float64) bool {
 
 // entry returns the entry with an id, which the database has just named.
 func (l *look) entry(ctx context.Context, id int64) (e *Entry, err error) {
-	if e = l.pool.recent.withID(id, l.now); e != nil {
+	if e = l.pool.recent.withID(id); e != nil {
 		return e, nil
 	}
 	err = l.within(ctx, func(ctx context.Context) (err error) {

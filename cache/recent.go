@@ -26,9 +26,7 @@ type held struct {
 func newRecent(bytes int64) *recent {
 	r := &recent{byID: map[int64]*held{}}
 	r.entries = newLRU(bytes, func(_ Hash, h *held) {
-		if r.byID[h.entry.ID] == h {
-			delete(r.byID, h.entry.ID)
-		}
+		delete(r.byID, h.entry.ID)
 	})
 	return r
 }
@@ -51,15 +49,14 @@ func (r *recent) find(key Hash, now time.Time) (e *Entry, stale bool) {
 
 // withID returns the entry with an id that the database has just named, nil
 // when it is not in memory.
-func (r *recent) withID(id int64, now time.Time) *Entry {
+func (r *recent) withID(id int64) *Entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.byID[id]
 	if h == nil {
 		return nil
 	}
-	r.entries.get(h.entry.Key)
-	h.seen = now
+	r.entries.get(h.entry.Key) // makes it the latest
 	return h.entry
 }
 

@@ -82,7 +82,7 @@ func TestStoredEntryHasAllThatIsKnown(t *testing.T) {
 }
 
 func TestEntryLargerThanItsBoundIsNotStored(t *testing.T) {
-	b := newBench(t, func(s *Settings) { s.MaxBytes = 2000 })
+	b := newBench(t, func(s *Settings) { s.Embed, s.MaxBytes = nil, 2000 })
 	for i, c := range []struct {
 		length int
 		want   int
@@ -97,22 +97,30 @@ func TestEntryLargerThanItsBoundIsNotStored(t *testing.T) {
 }
 
 func TestFullQueueDropsAndCounts(t *testing.T) {
-	b := newBench(t, func(s *Settings) { s.Embed = nil })
+	b := newBench(t, exactOnly)
 	_, miss := b.lookup(chat("q"), anyAge)
-	answer := answerOf(strings.Repeat("a", 1<<20))
-	completion := done(t, answer)
-	n := 0
-	for ; b.pool.Stats().Dropped == 0; n++ {
-		b.cache.Store(miss, "r", completion, answer, nil)
+	completion := done(t, answerOf("a"))
+	for range maxWaiting + 1 {
+		b.cache.Store(miss, "r", completion, answerOf("a"), nil)
 	}
-	s := b.pool.Stats()
-	if s.Waiting != n-1 || s.WaitingBytes > maxWaitingBytes || s.WaitingBytes < maxWaitingBytes-2<<20 {
-		t.Errorf("%d of %d wait, %d bytes; want all but the last, about %d", s.Waiting, n, s.WaitingBytes, maxWaitingBytes)
+	if s := b.pool.Stats(); s.Waiting != maxWaiting || s.Dropped != 1 {
+		t.Errorf("%d wait, %d dropped; want %d, 1", s.Waiting, s.Dropped, maxWaiting)
 	}
 	b.wantMiss(chat("q"), "miss") // what will not be stored is not remembered
 	b.flush()
-	if s := b.pool.Stats(); s.Waiting != 0 || s.WaitingBytes != 0 {
-		t.Errorf("%d entries, %d bytes wait; want none", s.Waiting, s.WaitingBytes)
+	if s := b.pool.Stats(); s.Waiting != 0 || s.WaitingBytes != 0 || s.Stored != maxWaiting {
+		t.Errorf("%d entries, %d bytes wait, %d stored; want 0, 0, %d", s.Waiting, s.WaitingBytes, s.Stored, maxWaiting)
+	}
+}
+
+func TestBytesThatWaitAreBounded(t *testing.T) {
+	q, b, large := queue{wake: make(chan struct{}, 1)}, &book{}, &Entry{Answer: make([]byte, 1<<20)}
+	n := 0
+	for q.put(waiting{entry: large, book: b}) {
+		n++
+	}
+	if _, bytes := q.size(); n != 63 || bytes != 63*large.Size() || q.dropped.Load() != 1 {
+		t.Errorf("%d of 1 MiB wait, %d bytes, %d dropped; want 63 under 64 MiB, 1", n, bytes, q.dropped.Load())
 	}
 }
 

@@ -37,7 +37,9 @@ func (s *Server) lookUp(c *gin.Context, in *inbound, req *openai.Request, x *per
 		h["X-Cache"] = []string{"hit"}
 		h["X-Cache-Layer"] = []string{hit.Layer}
 		h["X-Cache-Score"] = []string{strconv.FormatFloat(hit.Score, 'f', 4, 64)}
-		h["X-Cache-Entry"] = []string{strconv.FormatInt(hit.Entry.ID, 10)}
+		if hit.Entry.ID != 0 { // it is, until it has been stored
+			h["X-Cache-Entry"] = []string{strconv.FormatInt(hit.Entry.ID, 10)}
+		}
 		h["Age"] = []string{strconv.FormatInt(int64(max(hit.Age, 0)/time.Second), 10)}
 		return hit, nil
 	}
