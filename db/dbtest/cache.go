@@ -1,7 +1,6 @@
 package dbtest
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -33,14 +32,14 @@ func entry(app, text string, vector ...float32) *cache.Entry {
 func add(t testing.TB, index cache.Index, entries ...*cache.Entry) {
 	t.Helper()
 	for _, e := range entries {
-		ok(t, "adding", index.Add(context.Background(), []*cache.Entry{e}))
+		ok(t, "adding", index.Add(t.Context(), []*cache.Entry{e}))
 	}
 }
 
 // texts lists what an application has, latest first.
 func texts(t testing.TB, index cache.Index, app string) []string {
 	t.Helper()
-	entries, err := index.List(context.Background(), app, 0, 1000)
+	entries, err := index.List(t.Context(), app, 0, 1000)
 	ok(t, "listing", err)
 	found := []string{}
 	for _, e := range entries {
@@ -50,7 +49,6 @@ func texts(t testing.TB, index cache.Index, app string) []string {
 }
 
 func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
-	ctx := context.Background()
 	index := open(t).Cache()
 
 	parallel(t, "an entry is read as it was added", func(t *testing.T) {
@@ -58,15 +56,15 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		e := entry(app, "q", 1, -2.5, 3e-7)
 		bare := entry(app, "bare")
 		bare.Marks, bare.Bucket, bare.Scope, bare.Model = nil, cache.Hash{}, "", ""
-		ok(t, "adding", index.Add(ctx, []*cache.Entry{e, bare}))
+		ok(t, "adding", index.Add(t.Context(), []*cache.Entry{e, bare}))
 		if e.ID <= 0 || bare.ID <= 0 || e.ID == bare.ID {
 			t.Fatalf("ids %d and %d, want two positive ones", e.ID, bare.ID)
 		}
 		for _, want := range []*cache.Entry{e, bare} {
-			got, err := index.Get(ctx, app, want.Key)
+			got, err := index.Get(t.Context(), app, want.Key)
 			ok(t, "getting", err)
 			same(t, "by key", got, want)
-			got, err = index.Entry(ctx, app, want.ID)
+			got, err = index.Entry(t.Context(), app, want.ID)
 			ok(t, "reading", err)
 			same(t, "by id", got, want)
 			if got.Created.Location() != time.UTC || got.Used.Location() != time.UTC {
@@ -81,17 +79,17 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		add(t, index, e)
 		other := anApp()
 		for name, err := range map[string]error{
-			"key":              second(index.Get(ctx, app, hash("other"))),
-			"key of other app": second(index.Get(ctx, other, e.Key)),
-			"id":               second(index.Entry(ctx, app, e.ID+1_000_000)),
-			"id of other app":  second(index.Entry(ctx, other, e.ID)),
-			"odd app":          second(index.Get(ctx, "\x00\xff", e.Key)),
+			"key":              second(index.Get(t.Context(), app, hash("other"))),
+			"key of other app": second(index.Get(t.Context(), other, e.Key)),
+			"id":               second(index.Entry(t.Context(), app, e.ID+1_000_000)),
+			"id of other app":  second(index.Entry(t.Context(), other, e.ID)),
+			"odd app":          second(index.Get(t.Context(), "\x00\xff", e.Key)),
 		} {
 			if !errors.Is(err, cache.ErrNotFound) {
 				t.Errorf("%s: got %v, want ErrNotFound", name, err)
 			}
 		}
-		if there, err := index.Delete(ctx, other, e.ID); there || err != nil {
+		if there, err := index.Delete(t.Context(), other, e.ID); there || err != nil {
 			t.Errorf("deleting another application's entry: %v, %v", there, err)
 		}
 		same(t, "left", texts(t, index, app), []string{"q"})
@@ -101,23 +99,23 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		app, other := anApp(), anApp()
 		first, foreign := entry(app, "q", 1, 0, 0), entry(other, "q", 1, 0, 0)
 		add(t, index, first, foreign)
-		ok(t, "touching", index.Touch(ctx, []cache.Use{{ID: first.ID, Hits: 7, Last: after(9)}}))
+		ok(t, "touching", index.Touch(t.Context(), []cache.Use{{ID: first.ID, Hits: 7, Last: after(9)}}))
 		next := entry(app, "q", 0, 1, 0)
 		next.Answer, next.Created, next.Used = []byte(`{"second":true}`), after(1), after(1)
 		add(t, index, next)
 		if next.ID == first.ID {
 			t.Error("the replacement kept the id")
 		}
-		got, err := index.Get(ctx, app, next.Key)
+		got, err := index.Get(t.Context(), app, next.Key)
 		ok(t, "getting", err)
 		same(t, "replaced", got, next)
-		if _, err := index.Entry(ctx, app, first.ID); !errors.Is(err, cache.ErrNotFound) {
+		if _, err := index.Entry(t.Context(), app, first.ID); !errors.Is(err, cache.ErrNotFound) {
 			t.Errorf("the replaced entry: got %v, want ErrNotFound", err)
 		}
 		if got := near(t, index, query(app, cache.Cosine, 0.5, 1, 0, 0)); len(got) != 0 {
 			t.Errorf("the replaced vector is still found: %v", got)
 		}
-		got, err = index.Get(ctx, other, next.Key)
+		got, err = index.Get(t.Context(), other, next.Key)
 		ok(t, "getting", err)
 		same(t, "other application", got, foreign)
 	})
@@ -126,8 +124,8 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		app := anApp()
 		list := []*cache.Entry{entry(app, "q", 1, 0, 0), entry(app, "other", 0, 0, 1), entry(app, "q", 0, 1, 0)}
 		list[2].Answer = []byte(`{"later":true}`)
-		ok(t, "adding", index.Add(ctx, list))
-		got, err := index.Get(ctx, app, list[2].Key)
+		ok(t, "adding", index.Add(t.Context(), list))
+		got, err := index.Get(t.Context(), app, list[2].Key)
 		ok(t, "getting", err)
 		same(t, "stays", got, list[2])
 		found := texts(t, index, app)
@@ -144,7 +142,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 			"NaN": {1, nan, 0}, "+Inf": {inf, 0, 0}, "-Inf": {0, 0, -inf}, "zero": {0, 0, 0},
 		} {
 			app := anApp()
-			if err := index.Add(ctx, []*cache.Entry{entry(app, "good", 1, 0, 0), entry(app, "bad", v...)}); err == nil {
+			if err := index.Add(t.Context(), []*cache.Entry{entry(app, "good", 1, 0, 0), entry(app, "bad", v...)}); err == nil {
 				t.Errorf("%s was stored", name)
 			}
 			same(t, name, texts(t, index, app), []string{})
@@ -155,15 +153,15 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		app := anApp()
 		a, b := entry(app, "a", 1, 0, 0), entry(app, "b", 1, 0, 0)
 		add(t, index, a, b)
-		ok(t, "touching", index.Touch(ctx, []cache.Use{
+		ok(t, "touching", index.Touch(t.Context(), []cache.Use{
 			{ID: a.ID, Hits: 2, Last: after(60)}, {ID: 1 << 60, Hits: 1, Last: after(60)}, {ID: b.ID, Hits: 1, Last: after(-60)},
 		}))
-		ok(t, "touching", index.Touch(ctx, []cache.Use{{ID: a.ID, Hits: 3, Last: after(30)}}))
-		ok(t, "touching nothing", index.Touch(ctx, nil))
+		ok(t, "touching", index.Touch(t.Context(), []cache.Use{{ID: a.ID, Hits: 3, Last: after(30)}}))
+		ok(t, "touching nothing", index.Touch(t.Context(), nil))
 		a.Hits, a.Used = 5, after(60)
 		b.Hits = 1
 		for _, want := range []*cache.Entry{a, b} {
-			got, err := index.Entry(ctx, app, want.ID)
+			got, err := index.Entry(t.Context(), app, want.ID)
 			ok(t, "reading", err)
 			same(t, want.Text, got, want)
 		}
@@ -178,7 +176,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		var got []string
 		before := int64(0)
 		for {
-			page, err := index.List(ctx, app, before, 3)
+			page, err := index.List(t.Context(), app, before, 3)
 			ok(t, "listing", err)
 			if len(page) > 3 {
 				t.Fatalf("%d entries, want at most 3", len(page))
@@ -195,7 +193,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 			}
 		}
 		same(t, "pages", got, []string{"6", "5", "4", "3", "2", "1", "0"})
-		page, err := index.List(ctx, app, 0, 1)
+		page, err := index.List(t.Context(), app, 0, 1)
 		ok(t, "listing", err)
 		want := entry(app, "6", 1, 0, 0)
 		want.ID, want.Vector = page[0].ID, nil
@@ -207,7 +205,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		a, b := entry(app, "a", 1, 0, 0), entry(app, "b", 1, 0, 0)
 		add(t, index, a, b)
 		for _, want := range []bool{true, false} {
-			if got, err := index.Delete(ctx, app, a.ID); got != want || err != nil {
+			if got, err := index.Delete(t.Context(), app, a.ID); got != want || err != nil {
 				t.Errorf("got %v, %v, want %v", got, err, want)
 			}
 		}
@@ -223,7 +221,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 			add(t, index, entry(app, fmt.Sprint(i), 1, 0, 0), entry(other, fmt.Sprint(i), 1, 0, 0))
 		}
 		for _, want := range []int{2, 2, 1, 0} {
-			got, err := index.Purge(ctx, app, 2)
+			got, err := index.Purge(t.Context(), app, 2)
 			ok(t, "purging", err)
 			same(t, "deleted", got, want)
 		}
@@ -241,7 +239,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		foreign.Created = after(-3600)
 		add(t, index, earlier, at, later, foreign)
 		for _, want := range []int{1, 0} {
-			got, err := index.Expire(ctx, app, base(), 10)
+			got, err := index.Expire(t.Context(), app, base(), 10)
 			ok(t, "expiring", err)
 			same(t, "deleted", got, want)
 		}
@@ -249,7 +247,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		same(t, "other application", texts(t, index, other), []string{"foreign"})
 		same(t, "nearest", len(near(t, index, query(app, cache.Cosine, 0, 1, 0, 0))), 2)
 		for _, want := range []int{1, 1, 0} {
-			got, err := index.Expire(ctx, app, after(60), 1)
+			got, err := index.Expire(t.Context(), app, after(60), 1)
 			ok(t, "expiring", err)
 			same(t, "deleted", got, want)
 		}
@@ -265,9 +263,9 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		}
 		add(t, index, list...)
 		add(t, index, entry(other, "foreign", 1, 0, 0))
-		ok(t, "touching", index.Touch(ctx, []cache.Use{{ID: list[0].ID, Hits: 1, Last: after(100)}}))
+		ok(t, "touching", index.Touch(t.Context(), []cache.Use{{ID: list[0].ID, Hits: 1, Last: after(100)}}))
 		for _, want := range []int{2, 1, 0} { // 6 → 3
-			got, err := index.Trim(ctx, app, 3, 1<<40, 2)
+			got, err := index.Trim(t.Context(), app, 3, 1<<40, 2)
 			ok(t, "trimming", err)
 			same(t, "deleted", got, want)
 		}
@@ -289,7 +287,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 			bytes int64
 			want  int
 		}{{5 * size, 0}, {3 * size, 2}, {3*size - 1, 1}, {0, 2}} {
-			got, err := index.Trim(ctx, app, 100, step.bytes, 10)
+			got, err := index.Trim(t.Context(), app, 100, step.bytes, 10)
 			ok(t, "trimming", err)
 			same(t, fmt.Sprintf("deleted for %d bytes", step.bytes), got, step.want)
 		}
@@ -301,7 +299,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 			e := entry(app, "q", 1, 0, 0)
 			e.Text, e.RequestID, e.Scope, e.Model = text, text, text, text
 			add(t, index, e)
-			got, err := index.Get(ctx, app, e.Key)
+			got, err := index.Get(t.Context(), app, e.Key)
 			ok(t, fmt.Sprint("getting ", i), err)
 			same(t, "text", legible(got.Text), legible(text))
 			same(t, "request id", legible(got.RequestID), legible(text))
@@ -315,7 +313,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 			e := entry(app, "q", 1, 0, 0)
 			e.Answer = []byte(answer)
 			add(t, index, e)
-			got, err := index.Get(ctx, app, e.Key)
+			got, err := index.Get(t.Context(), app, e.Key)
 			ok(t, fmt.Sprint("getting ", i), err)
 			sameJSON(t, "answer", got.Answer, e.Answer)
 		}
@@ -325,7 +323,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		e := entry(anApp(), "q", 1, 0, 0)
 		e.Created = time.Date(2025, 1, 1, 0, 0, 0, 999_999_999, time.FixedZone("", 3600))
 		add(t, index, e)
-		got, err := index.Get(ctx, e.App, e.Key)
+		got, err := index.Get(t.Context(), e.App, e.Key)
 		ok(t, "getting", err)
 		if d := got.Created.Sub(e.Created).Abs(); d > time.Microsecond {
 			t.Errorf("created is off by %v", d)
@@ -353,7 +351,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 			}
 		}
 		same(t, "entries", texts(t, index, app), []string{"q"})
-		got, err := index.Get(ctx, app, e.Key)
+		got, err := index.Get(t.Context(), app, e.Key)
 		ok(t, "getting", err)
 		same(t, "entry", got, e)
 		same(t, "nearest", len(near(t, index, query(app, cache.Cosine, 0, 1, 0, 0))), 1)
@@ -368,18 +366,18 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 				for i := range 10 {
 					e, contested := entry(app, fmt.Sprint(i), 1, float32(i), 0), entry(shared, fmt.Sprint("shared", i%3), 0, 1, 0)
 					contested.RequestID = uuid.NewString()
-					if err := index.Add(ctx, []*cache.Entry{e, contested}); err != nil {
+					if err := index.Add(t.Context(), []*cache.Entry{e, contested}); err != nil {
 						t.Errorf("adding: %v", err)
 					}
-					if got, err := index.Get(ctx, app, e.Key); err != nil || got.ID != e.ID {
+					if got, err := index.Get(t.Context(), app, e.Key); err != nil || got.ID != e.ID {
 						t.Errorf("getting: %v", err)
 					}
-					found, err := index.Nearest(ctx, query(app, cache.Cosine, 0.999999, 1, float32(i), 0))
+					found, err := index.Nearest(t.Context(), query(app, cache.Cosine, 0.999999, 1, float32(i), 0))
 					if err != nil || len(found) == 0 || found[0].ID != e.ID {
 						t.Errorf("nearest: %v, %v, want %d first", found, err, e.ID)
 					}
 				}
-				if n, err := index.Purge(ctx, app, 100); n != 10 || err != nil {
+				if n, err := index.Purge(t.Context(), app, 100); n != 10 || err != nil {
 					t.Errorf("purging: %d, %v, want 10", n, err)
 				}
 			})

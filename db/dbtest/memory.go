@@ -1,7 +1,6 @@
 package dbtest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,13 +46,13 @@ func raw(messages ...string) []json.RawMessage {
 func appendTurns(t testing.TB, store memory.Store, turns ...*memory.Turn) {
 	t.Helper()
 	for _, turn := range turns {
-		ok(t, "appending", store.Append(context.Background(), turn))
+		ok(t, "appending", store.Append(t.Context(), turn))
 	}
 }
 
 func thread(t testing.TB, store memory.Store, of *memory.Turn, keep int) *memory.Record {
 	t.Helper()
-	r, err := store.Thread(context.Background(), of.App, of.Thread, keep)
+	r, err := store.Thread(t.Context(), of.App, of.Thread, keep)
 	ok(t, "reading the thread", err)
 	return r
 }
@@ -72,7 +71,6 @@ func ids(records []*memory.Record) []string {
 }
 
 func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
-	ctx := context.Background()
 	store := open(t).Memory()
 
 	parallel(t, "a thread is read as it was said", func(t *testing.T) {
@@ -95,14 +93,14 @@ func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
 		first := start(anApp(), "q")
 		appendTurns(t, store, first)
 		for name, err := range map[string]error{
-			"other id":       second(store.Thread(ctx, first.App, uuid.NewString(), 0)),
-			"other app":      second(store.Thread(ctx, anApp(), first.Thread, 0)),
-			"not a UUID":     second(store.Thread(ctx, first.App, "'; --", 0)),
-			"empty":          second(store.Thread(ctx, first.App, "", 0)),
-			"odd bytes":      second(store.Thread(ctx, first.App, "\x00\xff", 0)),
-			"append":         store.Append(ctx, follow(start(first.App), "q")),
-			"append other":   store.Append(ctx, follow(&memory.Turn{App: anApp(), Thread: first.Thread}, "q")),
-			"append extends": store.Append(ctx, &memory.Turn{ID: uuid.NewString(), App: first.App, Thread: uuid.NewString(), Messages: raw("q"), At: base()}),
+			"other id":       second(store.Thread(t.Context(), first.App, uuid.NewString(), 0)),
+			"other app":      second(store.Thread(t.Context(), anApp(), first.Thread, 0)),
+			"not a UUID":     second(store.Thread(t.Context(), first.App, "'; --", 0)),
+			"empty":          second(store.Thread(t.Context(), first.App, "", 0)),
+			"odd bytes":      second(store.Thread(t.Context(), first.App, "\x00\xff", 0)),
+			"append":         store.Append(t.Context(), follow(start(first.App), "q")),
+			"append other":   store.Append(t.Context(), follow(&memory.Turn{App: anApp(), Thread: first.Thread}, "q")),
+			"append extends": store.Append(t.Context(), &memory.Turn{ID: uuid.NewString(), App: first.App, Thread: uuid.NewString(), Messages: raw("q"), At: base()}),
 		} {
 			if !errors.Is(err, memory.ErrUnknown) {
 				t.Errorf("%s: got %v, want ErrUnknown", name, err)
@@ -118,7 +116,7 @@ func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
 		appendTurns(t, store, a, b)
 		same(t, "a", thread(t, store, a, 0).Interactions, []memory.Interaction{interaction(0, "a")})
 		same(t, "b", thread(t, store, b, 0).Interactions, []memory.Interaction{interaction(0, "b")})
-		if there, err := store.Delete(ctx, a.App, a.Thread); !there || err != nil {
+		if there, err := store.Delete(t.Context(), a.App, a.Thread); !there || err != nil {
 			t.Fatalf("deleting: %v, %v", there, err)
 		}
 		same(t, "b after deleting a", thread(t, store, b, 0).Interactions, []memory.Interaction{interaction(0, "b")})
@@ -143,7 +141,7 @@ func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
-					if err := store.Append(ctx, turn); err != nil {
+					if err := store.Append(t.Context(), turn); err != nil {
 						t.Errorf("appending: %v", err)
 					}
 				})
@@ -174,7 +172,7 @@ func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
 		var wg sync.WaitGroup
 		for i := range turns {
 			wg.Go(func() {
-				if err := store.Append(ctx, follow(first, fmt.Sprint("question ", i), fmt.Sprint("answer ", i))); err != nil {
+				if err := store.Append(t.Context(), follow(first, fmt.Sprint("question ", i), fmt.Sprint("answer ", i))); err != nil {
 					t.Errorf("appending: %v", err)
 				}
 			})
@@ -207,18 +205,18 @@ func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
 	parallel(t, "delete tells whether it was there, and ends the thread", func(t *testing.T) {
 		first := start(anApp(), "q1")
 		appendTurns(t, store, first, follow(first, "q2"))
-		if there, err := store.Delete(ctx, anApp(), first.Thread); there || err != nil {
+		if there, err := store.Delete(t.Context(), anApp(), first.Thread); there || err != nil {
 			t.Errorf("of another application: %v, %v", there, err)
 		}
 		for _, want := range []bool{true, false} {
-			if got, err := store.Delete(ctx, first.App, first.Thread); got != want || err != nil {
+			if got, err := store.Delete(t.Context(), first.App, first.Thread); got != want || err != nil {
 				t.Errorf("got %v, %v, want %v", got, err, want)
 			}
 		}
-		if _, err := store.Thread(ctx, first.App, first.Thread, 0); !errors.Is(err, memory.ErrUnknown) {
+		if _, err := store.Thread(t.Context(), first.App, first.Thread, 0); !errors.Is(err, memory.ErrUnknown) {
 			t.Errorf("reading: got %v, want ErrUnknown", err)
 		}
-		if err := store.Append(ctx, follow(first, "q3")); !errors.Is(err, memory.ErrUnknown) {
+		if err := store.Append(t.Context(), follow(first, "q3")); !errors.Is(err, memory.ErrUnknown) {
 			t.Errorf("appending: got %v, want ErrUnknown", err)
 		}
 	})
@@ -247,14 +245,14 @@ func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
 			{"user", "", user, 10, append([]string{elsewhere.Thread}, want...)},
 			{"nobody", app, "nobody", 10, []string{}},
 		} {
-			got, err := store.List(ctx, c.app, c.user, c.limit)
+			got, err := store.List(t.Context(), c.app, c.user, c.limit)
 			ok(t, "listing", err)
 			same(t, c.what, ids(got), c.want)
 		}
-		got, err := store.List(ctx, "", "", 3)
+		got, err := store.List(t.Context(), "", "", 3)
 		ok(t, "listing", err)
 		same(t, "any", len(got), 3)
-		got, err = store.List(ctx, foreign.App, foreign.User, 1)
+		got, err = store.List(t.Context(), foreign.App, foreign.User, 1)
 		ok(t, "listing", err)
 		same(t, "listed", got, []*memory.Record{{
 			ID: foreign.Thread, App: app, Caller: "caller-1", Tenant: "tenant-1", User: "user-1", Endpoint: "endpoint-1", Created: after(-1), Used: after(-1),
@@ -276,7 +274,7 @@ func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
 			app, user string
 			want      int
 		}{{app, "nobody", 0}, {app, "", 0}, {app, user, 2}, {app, user, 0}, {"", user, 1}, {"", user, 0}} {
-			got, err := store.Erase(ctx, c.app, c.user)
+			got, err := store.Erase(t.Context(), c.app, c.user)
 			ok(t, "erasing", err)
 			same(t, "erased", got, c.want)
 		}
@@ -291,16 +289,16 @@ func runMemory(t *testing.T, open func(t *testing.T) spec.DB) {
 		later.At = after(5)
 		appendTurns(t, store, old, used, later, at, foreign)
 		for _, want := range []int{1, 0} {
-			got, err := store.Expire(ctx, app, base(), 10)
+			got, err := store.Expire(t.Context(), app, base(), 10)
 			ok(t, "expiring", err)
 			same(t, "expired", got, want)
 		}
-		left, err := store.List(ctx, app, "", 10)
+		left, err := store.List(t.Context(), app, "", 10)
 		ok(t, "listing", err)
 		same(t, "left", ids(left), []string{used.Thread, at.Thread})
 		same(t, "other application", len(thread(t, store, foreign, 0).Interactions), 1)
 		for _, want := range []int{1, 1, 0} {
-			got, err := store.Expire(ctx, app, after(60), 1)
+			got, err := store.Expire(t.Context(), app, after(60), 1)
 			ok(t, "expiring", err)
 			same(t, "expired", got, want)
 		}

@@ -23,7 +23,7 @@ func query(app string, m cache.Metric, bound float64, vector ...float32) cache.Q
 
 func near(t testing.TB, index cache.Index, q cache.Query) []cache.Near {
 	t.Helper()
-	found, err := index.Nearest(context.Background(), q)
+	found, err := index.Nearest(t.Context(), q)
 	ok(t, "looking for the nearest", err)
 	return found
 }
@@ -42,7 +42,6 @@ func metrics() []cache.Metric {
 }
 
 func runNearest(t *testing.T, open func(t *testing.T) spec.DB) {
-	ctx := context.Background()
 	index := open(t).Cache()
 
 	parallel(t, "the bound itself is not within", func(t *testing.T) {
@@ -123,7 +122,7 @@ func runNearest(t *testing.T, open func(t *testing.T) spec.DB) {
 		app := anApp()
 		add(t, index, entry(app, "q", 1, 0, 0))
 		for name, v := range map[string][]float32{"width": {1, 0}, "zero": {0, 0, 0}, "NaN": {float32(math.NaN()), 0, 0}, "none": nil} {
-			if got, err := index.Nearest(ctx, query(app, cache.Cosine, -2, v...)); err == nil && len(got) > 0 {
+			if got, err := index.Nearest(t.Context(), query(app, cache.Cosine, -2, v...)); err == nil && len(got) > 0 {
 				t.Errorf("%s: found %v", name, got)
 			}
 		}
@@ -150,6 +149,7 @@ func runNearest(t *testing.T, open func(t *testing.T) spec.DB) {
 
 // failer is the part of testing.TB that rapid.T has too.
 type failer interface {
+	Context() context.Context
 	Helper()
 	Fatalf(format string, args ...any)
 	Errorf(format string, args ...any)
@@ -159,7 +159,7 @@ type failer interface {
 // compares what queries of every metric find with a scan of all.
 func checkNearest(t failer, index cache.Index, random *rand.Rand, width, rows int) {
 	t.Helper()
-	ctx := context.Background()
+	ctx := t.Context()
 	app := anApp()
 	var centres [][]float32
 	for range 1 + rows/10 {

@@ -1,7 +1,6 @@
 package dbtest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ func record(app string, at time.Time) *persist.Record {
 
 func insert(t testing.TB, store persist.Store, records ...*persist.Record) {
 	t.Helper()
-	rejected, err := store.Insert(context.Background(), records)
+	rejected, err := store.Insert(t.Context(), records)
 	ok(t, "inserting", err)
 	if len(rejected) > 0 {
 		t.Fatalf("rejected %v", rejected)
@@ -51,13 +50,12 @@ func insert(t testing.TB, store persist.Store, records ...*persist.Record) {
 
 func read(t testing.TB, store persist.Store, app, requestID string) *persist.Record {
 	t.Helper()
-	r, err := store.Record(context.Background(), app, requestID)
+	r, err := store.Record(t.Context(), app, requestID)
 	ok(t, "reading", err)
 	return r
 }
 
 func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
-	ctx := context.Background()
 	store := open(t).Prompts()
 
 	parallel(t, "a record is read as it was written", func(t *testing.T) {
@@ -80,13 +78,13 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 		r := record(anApp(), base())
 		insert(t, store, r)
 		for name, err := range map[string]error{
-			"other id":       second(store.Record(ctx, r.App, "other")),
-			"other app":      second(store.Record(ctx, anApp(), r.RequestID)),
-			"odd bytes":      second(store.Record(ctx, r.App, "\x00\xff")),
-			"long":           second(store.Record(ctx, r.App, strings.Repeat("x", 100_000))),
-			"vote":           store.Vote(ctx, persist.Vote{App: r.App, RequestID: "other", Caller: "c", At: base()}),
-			"vote other app": store.Vote(ctx, persist.Vote{App: anApp(), RequestID: r.RequestID, Caller: "c", At: base()}),
-			"vote odd bytes": store.Vote(ctx, persist.Vote{App: r.App, RequestID: "\x00\xff", Caller: "c", At: base()}),
+			"other id":       second(store.Record(t.Context(), r.App, "other")),
+			"other app":      second(store.Record(t.Context(), anApp(), r.RequestID)),
+			"odd bytes":      second(store.Record(t.Context(), r.App, "\x00\xff")),
+			"long":           second(store.Record(t.Context(), r.App, strings.Repeat("x", 100_000))),
+			"vote":           store.Vote(t.Context(), persist.Vote{App: r.App, RequestID: "other", Caller: "c", At: base()}),
+			"vote other app": store.Vote(t.Context(), persist.Vote{App: anApp(), RequestID: r.RequestID, Caller: "c", At: base()}),
+			"vote odd bytes": store.Vote(t.Context(), persist.Vote{App: r.App, RequestID: "\x00\xff", Caller: "c", At: base()}),
 		} {
 			if !errors.Is(err, persist.ErrNotFound) {
 				t.Errorf("%s: got %v, want ErrNotFound", name, err)
@@ -141,7 +139,7 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 				for j := range 5 {
 					r := record(app, time.Date(2031, 1, 1+7*j, 0, 0, i, 0, time.UTC))
 					r.RequestID = fmt.Sprint(i, "-", j)
-					if rejected, err := store.Insert(ctx, []*persist.Record{r}); err != nil || len(rejected) > 0 {
+					if rejected, err := store.Insert(t.Context(), []*persist.Record{r}); err != nil || len(rejected) > 0 {
 						t.Errorf("inserting: %v, %v", rejected, err)
 					}
 				}
@@ -175,7 +173,7 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 			{"a", false, [2]int{1, 2}},
 			{"", true, [2]int{2, 1}},
 		} {
-			ok(t, "voting", store.Vote(ctx, persist.Vote{App: r.App, RequestID: r.RequestID, Caller: step.caller, Up: step.up, At: base()}))
+			ok(t, "voting", store.Vote(t.Context(), persist.Vote{App: r.App, RequestID: r.RequestID, Caller: step.caller, Up: step.up, At: base()}))
 			count(step.want)
 		}
 		same(t, "other record", read(t, store, other.App, other.RequestID), other)
@@ -214,13 +212,13 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 			batch = append(batch, record(app, base()))
 		}
 		batch[4].Prompt = json.RawMessage(`{"cut off`)
-		rejected, err := store.Insert(ctx, batch)
+		rejected, err := store.Insert(t.Context(), batch)
 		ok(t, "inserting", err)
 		if len(rejected) > 1 || len(rejected) == 1 && rejected[0] != 4 {
 			t.Fatalf("rejected %v, want [4] or none", rejected)
 		}
 		for i, r := range batch {
-			_, err := store.Record(ctx, app, r.RequestID)
+			_, err := store.Record(t.Context(), app, r.RequestID)
 			if stored := err == nil; stored == (i == 4 && len(rejected) == 1) {
 				t.Errorf("record %d: stored is %v, rejected %v", i, stored, rejected)
 			}
@@ -242,7 +240,7 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 			}
 		}
 		same(t, "record", read(t, store, r.App, r.RequestID), r)
-		if _, err := store.Record(ctx, next.App, next.RequestID); !errors.Is(err, persist.ErrNotFound) {
+		if _, err := store.Record(t.Context(), next.App, next.RequestID); !errors.Is(err, persist.ErrNotFound) {
 			t.Errorf("the record of the ended context: %v, want ErrNotFound", err)
 		}
 	})
@@ -252,14 +250,12 @@ func third[T, U any](_ T, _ U, err error) error { return err }
 
 // runRetention plays on databases of its own: Expire knows no application.
 func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
-	ctx := context.Background()
-
 	// expire runs until none are left, and returns how many it deleted in each
 	// step.
 	expire := func(t *testing.T, store persist.Store, before time.Time, limit int) (steps []int) {
 		t.Helper()
 		for range 50 {
-			n, done, err := store.Expire(ctx, before, limit)
+			n, done, err := store.Expire(t.Context(), before, limit)
 			ok(t, "expiring", err)
 			steps = append(steps, n)
 			if done {
@@ -282,7 +278,7 @@ func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
 		at, earlier, later := record(app, base()), record(app, base().Add(-time.Microsecond)), record(app, base().Add(time.Microsecond))
 		insert(t, store, at, earlier, later)
 		same(t, "deleted", sum(expire(t, store, base(), 10)), 1)
-		if _, err := store.Record(ctx, app, earlier.RequestID); !errors.Is(err, persist.ErrNotFound) {
+		if _, err := store.Record(t.Context(), app, earlier.RequestID); !errors.Is(err, persist.ErrNotFound) {
 			t.Errorf("the earlier: got %v, want ErrNotFound", err)
 		}
 		read(t, store, app, at.RequestID)
@@ -320,7 +316,7 @@ func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
 		insert(t, store, append(batch, kept)...)
 		same(t, "deleted", sum(expire(t, store, base(), 10)), len(batch))
 		for _, r := range batch {
-			if _, err := store.Record(ctx, app, r.RequestID); !errors.Is(err, persist.ErrNotFound) {
+			if _, err := store.Record(t.Context(), app, r.RequestID); !errors.Is(err, persist.ErrNotFound) {
 				t.Errorf("a record of %v is still there: %v", r.Start, err)
 			}
 		}
@@ -336,7 +332,7 @@ func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
 		longAgo := record(app, base().AddDate(0, -3, 0))
 		insert(t, store, old, recent, longAgo)
 		for _, r := range []*persist.Record{old, recent, longAgo} {
-			ok(t, "voting", store.Vote(ctx, persist.Vote{App: app, RequestID: r.RequestID, Caller: "c", Up: true, At: r.Start.Add(time.Millisecond)}))
+			ok(t, "voting", store.Vote(t.Context(), persist.Vote{App: app, RequestID: r.RequestID, Caller: "c", Up: true, At: r.Start.Add(time.Millisecond)}))
 		}
 		expire(t, store, base(), 10)
 		same(t, "votes that stay", read(t, store, app, recent.RequestID).Up, 1)

@@ -1,7 +1,6 @@
 package dbtest
 
 import (
-	"context"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,11 +12,9 @@ import (
 )
 
 func runState(t *testing.T, open func(t *testing.T) spec.DB) {
-	ctx := context.Background()
-
 	parallel(t, "an open database is up and says what it is", func(t *testing.T) {
 		db := open(t)
-		ok(t, "checking", db.Check(ctx))
+		ok(t, "checking", db.Check(t.Context()))
 		s := db.State()
 		if !s.Up || s.Fault != "" || s.Schema < 1 || s.Since.IsZero() {
 			t.Errorf("got %+v, want it up, with a schema", s)
@@ -30,24 +27,24 @@ func runState(t *testing.T, open func(t *testing.T) spec.DB) {
 
 	parallel(t, "one at a time holds a lock", func(t *testing.T) {
 		db := open(t)
-		unlock, free, err := db.Lock(ctx, "a")
+		unlock, free, err := db.Lock(t.Context(), "a")
 		if err != nil || !free {
 			t.Fatalf("first: %v, %v", free, err)
 		}
-		if _, free, err := db.Lock(ctx, "a"); free || err != nil {
+		if _, free, err := db.Lock(t.Context(), "a"); free || err != nil {
 			t.Errorf("second: %v, %v, want it taken", free, err)
 		}
-		other, free, err := db.Lock(ctx, "b")
+		other, free, err := db.Lock(t.Context(), "b")
 		if err != nil || !free {
 			t.Fatalf("other name: %v, %v", free, err)
 		}
 		unlock()
-		again, free, err := db.Lock(ctx, "a")
+		again, free, err := db.Lock(t.Context(), "a")
 		if err != nil || !free {
 			t.Fatalf("after unlock: %v, %v", free, err)
 		}
 		unlock() // the first holder's, too late
-		if _, free, err := db.Lock(ctx, "a"); free || err != nil {
+		if _, free, err := db.Lock(t.Context(), "a"); free || err != nil {
 			t.Errorf("a second unlock gave another's lock back: %v, %v", free, err)
 		}
 		again()
@@ -64,7 +61,7 @@ func runState(t *testing.T, open func(t *testing.T) spec.DB) {
 		for range 10 {
 			wg.Go(func() {
 				for range 20 {
-					unlock, free, err := db.Lock(ctx, "contested")
+					unlock, free, err := db.Lock(t.Context(), "contested")
 					if err != nil {
 						t.Errorf("locking: %v", err)
 						return
@@ -91,15 +88,15 @@ func runState(t *testing.T, open func(t *testing.T) spec.DB) {
 		db := open(t)
 		add(t, db.Cache(), entry("app", "q", 1, 0, 0))
 		ok(t, "closing", db.Close())
-		_, _, lockErr := db.Lock(ctx, "a")
+		_, _, lockErr := db.Lock(t.Context(), "a")
 		for name, err := range map[string]error{
-			"Get":     second(db.Cache().Get(ctx, "app", cache.Hash{})),
-			"Add":     db.Cache().Add(ctx, []*cache.Entry{entry("app", "r", 1, 0, 0)}),
-			"Nearest": second(db.Cache().Nearest(ctx, query("app", cache.Cosine, 0, 1, 0, 0))),
-			"Append":  db.Memory().Append(ctx, start("app", "q")),
-			"Thread":  second(db.Memory().Thread(ctx, "app", "t", 0)),
-			"Insert":  second(db.Prompts().Insert(ctx, []*persist.Record{record("app", base())})),
-			"Check":   db.Check(ctx),
+			"Get":     second(db.Cache().Get(t.Context(), "app", cache.Hash{})),
+			"Add":     db.Cache().Add(t.Context(), []*cache.Entry{entry("app", "r", 1, 0, 0)}),
+			"Nearest": second(db.Cache().Nearest(t.Context(), query("app", cache.Cosine, 0, 1, 0, 0))),
+			"Append":  db.Memory().Append(t.Context(), start("app", "q")),
+			"Thread":  second(db.Memory().Thread(t.Context(), "app", "t", 0)),
+			"Insert":  second(db.Prompts().Insert(t.Context(), []*persist.Record{record("app", base())})),
+			"Check":   db.Check(t.Context()),
 			"Lock":    lockErr,
 		} {
 			if err == nil {

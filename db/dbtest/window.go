@@ -1,7 +1,6 @@
 package dbtest
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -14,7 +13,6 @@ import (
 )
 
 func runWindow(t *testing.T, open func(t *testing.T) spec.DB) {
-	ctx := context.Background()
 	store := open(t).Memory()
 
 	numbers := func(r *memory.Record) []int {
@@ -73,13 +71,14 @@ func runWindow(t *testing.T, open func(t *testing.T) spec.DB) {
 	})
 
 	parallel(t, "the window is that of a plain list", func(t *testing.T) {
-		rapid.Check(t, func(rt *rapid.T) { checkWindow(rt, ctx, store) })
+		rapid.Check(t, func(rt *rapid.T) { checkWindow(rt, store) })
 	})
 }
 
 // checkWindow appends random turns and compares what is stored with a model
 // that is a list.
-func checkWindow(t *rapid.T, ctx context.Context, store memory.Store) {
+func checkWindow(t *rapid.T, store memory.Store) {
+	ctx := t.Context()
 	first := start(anApp(), "opening")
 	var model []memory.Interaction
 	next := 0

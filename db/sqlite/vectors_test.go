@@ -130,9 +130,9 @@ func compared(t testing.TB, v *vectors, q cache.Query) []cache.Near {
 }
 
 func TestCodesHideNothingWithinTheBound(t *testing.T) {
-	const rows = 1200
+	const rows = 500
 	for name, kind := range samples() {
-		for _, width := range []int{3, 64, 256, 1536} {
+		for _, width := range []int{3, 100, 1536} {
 			t.Run(fmt.Sprint(name, " ", width), func(t *testing.T) {
 				t.Parallel()
 				random := rand.New(rand.NewPCG(3, uint64(width)))
@@ -174,7 +174,7 @@ func TestCodesSpareMostOfAScan(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	for _, kind := range []string{"unit", "narrow cone"} {
 		v := newVectors()
-		for i := range 3000 {
+		for i := range 1000 {
 			v.add(int64(i+1), "app", cache.Hash{}, "", 0, samples()[kind](random, 1536))
 		}
 		b := v.bucket(place{"app", cache.Hash{}, 1536})
@@ -182,8 +182,8 @@ func TestCodesSpareMostOfAScan(t *testing.T) {
 		s := &search{bucket: b}
 		s.begin(q, v.plausible)
 		s.gather(ptr(v.rotation(1536).code(q.Vector, s.norm)), s.reach(s.least()))
-		if len(s.rows) == 0 || len(s.rows) > 300 {
-			t.Errorf("%s: %d of 3000 rows are compared, want at least one and at most 300", kind, len(s.rows))
+		if len(s.rows) == 0 || len(s.rows) > 100 {
+			t.Errorf("%s: %d of 1000 rows are compared, want at least one and at most 100", kind, len(s.rows))
 		}
 	}
 }
@@ -244,7 +244,7 @@ func TestVectorsAreThoseAddedAndNotRemoved(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		v, model := newVectors(), map[int64][]float32{}
-		most := rapid.SampledFrom([]int{5, 400}).Draw(t, "most")
+		most := rapid.SampledFrom([]int{3, 5, 7, 290}).Draw(t, "most")
 		for id := int64(1); id <= int64(most); id++ {
 			x := gaussian(random, 4)
 			v.add(id, "app", cache.Hash{}, fmt.Sprint(id), id, x)
@@ -295,7 +295,8 @@ func FuzzProductsAgree(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v := floats(b)
 		for i := range v {
-			if !(math.Abs(float64(v[i])) < 1e6) {
+			// Others than these are compared in float64 only.
+			if x := math.Abs(float64(v[i])); !(x < 1e6 && x > 1e-6) {
 				v[i] = float32(i)
 			}
 		}

@@ -223,7 +223,7 @@ func drain(rows *sql.Rows, err error, each func(scan func(...any) error) error) 
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err has told
 	for rows.Next() {
 		if err := each(rows.Scan); err != nil {
 			return err
