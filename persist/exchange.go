@@ -1,5 +1,7 @@
 // Package persist is the history of exchanges: what is known about one
-// request when it is over.
+// request when it is over, and what was said in it. After the answer a request
+// hands its Record to the Writer, which brings it to the database by way of a
+// spool on disk; before, what must not be stored is taken out of it.
 package persist
 
 import (

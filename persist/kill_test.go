@@ -46,7 +46,7 @@ func child() bool {
 		for w.Stats().Queued > 0 {
 			runtime.Gosched()
 		}
-		fmt.Println(n - 1)
+		fmt.Fprintln(os.Stdout, n-1)
 	}
 }
 

@@ -101,15 +101,20 @@ func (r *Redactor) string(quoted []byte) ([]byte, bool) {
 // stringEnd returns where the JSON string that opens at i ends: behind its
 // closing quote, or the end of the text.
 func stringEnd(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			i++
+	for from := i + 1; ; {
+		n := bytes.IndexByte(b[from:], '"')
+		if n < 0 {
+			return len(b)
+		}
+		end := from + n
+		slashes := 0
+		for end-slashes > i+1 && b[end-slashes-1] == '\\' {
+			slashes++
+		}
+		if from = end + 1; slashes%2 == 0 {
+			return from
 		}
 	}
-	return len(b)
 }
 
 // isName reports that the string that ends at i is the name of a member.

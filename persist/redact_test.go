@@ -17,13 +17,14 @@ func redactor(t testing.TB, patterns ...string) *Redactor {
 }
 
 func TestRedactorReplacesMatchesInStringValuesOnly(t *testing.T) {
-	r := redactor(t, `\d{3}-\d{4}`, `(?i)alice\s+b\w+`, `4-55`, `"q"`)
+	r := redactor(t, `\d{3}-\d{4}`, `(?i)alice\s+b\w+`, `4-55`, `"q"`, `5-12`, `\b`)
 	for _, c := range []struct{ name, in, want string }{
 		{"value", `{"a":"call 555-1234 now"}`, `{"a":"call [redacted] now"}`},
 		{"name of a member", `{"555-1234":"x"}`, `{"555-1234":"x"}`},
 		{"name with space behind it", "{\"555-1234\" \n: \"x\"}", "{\"555-1234\" \n: \"x\"}"},
 		{"several", `["555-1234 555-9999","ALICE  bee",1]`, `["[redacted] [redacted]","[redacted]",1]`},
 		{"overlapping", `["555-1234-55"]`, `["[redacted]"]`},
+		{"one within another", `["555-12345-123"]`, `["[redacted][redacted]3"]`},
 		{"across an escape", `["alice\nbrown \u0001\\"]`, `["[redacted] \u0001\\"]`},
 		{"hidden by escapes", `["\u0035\u0035\u0035-1234"]`, `["[redacted]"]`},
 		{"quotes", `["a \"q\" b"]`, `["a [redacted] b"]`},

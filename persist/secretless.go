@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"unicode"
 )
 
 // hidden stands where a secret was.
@@ -160,9 +161,14 @@ func (p place) below(name []byte) place {
 	return elsewhere
 }
 
-// plain returns a member's name without what its writer's taste adds.
+// plain returns a member's name in lower case and without what joins words.
 func plain(name []byte) string {
-	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(string(name)))
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == ' ' {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, string(name))
 }
 
 // isCredential reports that a plain name cannot mean anything but a secret.

@@ -186,9 +186,6 @@ func (w *Writer) passed(records []*Record) {
 		w.oldest = records[n-1].Start
 	}
 	w.mu.Unlock()
-	if w.blocked.Load() {
-		signal(w.room)
-	}
 }
 
 // adopt takes the folders of dead processes that have something to ship.

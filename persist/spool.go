@@ -3,11 +3,15 @@ package persist
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
 // errFull says that the spool has reached its bound.
 var errFull = errors.New("the history spool is full")
+
+// writeBytes bounds one write to the spool, and so the buffer for it.
+const writeBytes = 1 << 20
 
 // syncEvery bounds what a power cut takes. It is also how often a spool that
 // could not be written is tried again.
@@ -25,16 +29,15 @@ func (w *Writer) Run(ctx context.Context) {
 			w.mu.Lock()
 			w.closed = true
 			w.mu.Unlock()
-			w.spool()
+			for w.spool() {
+			}
 			w.sync()
 			return
 		case <-w.wake:
-			if w.blocked.Load() { // the tick tries again, not each record
+			if w.blocked.Load() && w.now().Sub(w.blockedAt) < syncEvery { // not with each record
 				signal(w.ready)
 				continue
 			}
-			w.spool()
-		case <-w.room:
 			w.spool()
 		case <-tick.C:
 			w.spool()
@@ -43,39 +46,33 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
-// spool writes all that is queued to the spool, as far as it takes it.
-func (w *Writer) spool() {
+// spool writes what is queued to the spool, about writeBytes of it, and
+// reports that it did. For the rest it wakes Run again.
+func (w *Writer) spool() bool {
 	if w.o.Dir == "" {
 		signal(w.ready)
-		return
+		return false
 	}
-	for {
-		room := w.o.SpoolBytes - w.tally.bytes.Load()
-		records := w.take(1<<20, min(room, w.o.SegmentBytes))
-		if len(records) == 0 {
-			return
-		}
-		err := w.append(records)
-		if err != nil {
-			w.back(records)
-			w.block(err)
-		} else {
-			w.release(records)
-			w.unblock()
-		}
-		signal(w.ready)
-		if err != nil {
-			return
-		}
+	room := w.o.SpoolBytes - w.tally.bytes.Load()
+	records := w.take(math.MaxInt, min(room, w.o.SegmentBytes, writeBytes))
+	if len(records) == 0 {
+		return false
 	}
+	defer signal(w.ready)
+	if err := w.append(records); err != nil {
+		w.back(records)
+		w.block(err)
+		return false
+	}
+	w.release(records)
+	w.unblock()
+	signal(w.wake)
+	return true
 }
 
 // append writes records to the spool, all or none. Some that cannot be encoded
 // are lost.
 func (w *Writer) append(records []*Record) error {
-	if w.tally.bytes.Load() >= w.o.SpoolBytes {
-		return errFull
-	}
 	f := w.ownFolder()
 	if f == nil {
 		if err := w.open(); err != nil {
@@ -95,7 +92,7 @@ func (w *Writer) append(records []*Record) error {
 		encoded, ends = append(encoded, r), append(ends, int64(len(frames)))
 	}
 	w.frames, w.ends = frames, ends
-	if cap(frames) > 1<<20 { // a burst's buffer is not kept
+	if cap(frames) > 2*writeBytes { // that of a large row is not kept
 		w.frames = nil
 	}
 	if w.tally.bytes.Load()+int64(len(frames)) > w.o.SpoolBytes {
@@ -133,6 +130,7 @@ func (w *Writer) sync() {
 // block notes that the spool takes nothing for now.
 func (w *Writer) block(err error) {
 	w.fault("spool", err)
+	w.blockedAt = w.now()
 	if !w.blocked.Swap(true) {
 		w.log.Warn("history spool cannot be written: rows wait in memory", "error", err)
 	}

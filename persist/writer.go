@@ -54,20 +54,23 @@ type Options struct {
 // Run had not yet written to the spool, which it does at once; by a power cut,
 // what the spool got in the last second, as it is synced each second; while
 // neither spool nor database takes anything, what is over QueueBytes. Only
-// this last is seen: Stats counts it and the log tells it.
+// this last is seen: Stats counts it and the log tells it. Nothing is stored
+// twice: after a restart, rows of a segment that was shipped in part come
+// again, and the database knows them by their key.
 type Writer struct {
 	store Store
 	o     Options
 	now   func() time.Time
 	log   *slog.Logger
 
-	wake, ready, room chan struct{} // of one place: rows in the queue; rows to ship; the spool has shrunk
-	spooled           chan struct{} // closed when Run has spooled its last
-	blocked           atomic.Bool   // the spool takes nothing: rows go from the queue to the database
+	wake, ready chan struct{} // of one place: rows in the queue; rows to ship
+	spooled     chan struct{} // closed when Run has spooled its last
+	blocked     atomic.Bool   // the spool takes nothing: rows go from the queue to the database
 
 	// Of Run only.
-	frames []byte
-	ends   []int64
+	frames    []byte
+	ends      []int64
+	blockedAt time.Time // when the spool was last tried in vain
 	// Of Ship only.
 	adopted []*folder
 	batch   int  // rows of the next insert: fewer after one that did not end well
@@ -111,7 +114,7 @@ func NewWriter(o Options) (*Writer, error) {
 	o.BatchRows = cmp.Or(o.BatchRows, 200)
 	w := &Writer{
 		store: o.Store, o: o, now: o.Now, log: o.Log, batch: o.BatchRows,
-		wake: make(chan struct{}, 1), ready: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), ready: make(chan struct{}, 1),
 		spooled: make(chan struct{}),
 	}
 	if w.now == nil {
