@@ -41,7 +41,7 @@ func onServer(t testing.TB, server, statement string) {
 	if err != nil {
 		t.Fatalf("connecting to the test server: %v", err)
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	if _, err := conn.Exec(ctx, statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}

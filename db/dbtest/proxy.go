@@ -41,12 +41,15 @@ func NewProxy(t testing.TB, dsn string) (p *Proxy, through string) {
 	}
 	p = &Proxy{t: t, server: u.Host, address: "127.0.0.1:0", links: map[*link]bool{}}
 	p.listen()
-	t.Cleanup(func() {
-		p.Refuse()
-		p.wg.Wait()
-	})
+	t.Cleanup(p.Stop)
 	u.Host = p.address
 	return p, u.String()
+}
+
+// Stop is Refuse for good, and waits for all that is under way.
+func (p *Proxy) Stop() {
+	p.Refuse()
+	p.wg.Wait()
 }
 
 // Refuse ends all connections and refuses new ones: the server is not there.

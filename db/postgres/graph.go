@@ -13,13 +13,17 @@ import (
 )
 
 // graph names an HNSW index: there is one for each width and metric in use,
-// of all entries that have the width.
+// of all entries that have the width. Its type is part of the name, because a
+// newer pgvector may index another.
 type graph struct {
-	width int
+	kind  string // of graphType
 	space string
+	width int
 }
 
-func (g graph) index() string { return fmt.Sprintf("apigtwycache_near_%s_%d", g.space, g.width) }
+func (g graph) index() string {
+	return fmt.Sprintf("apigtwycache_near_%s_%s_%d", g.kind, g.space, g.width)
+}
 
 // graphs remembers which indexes there are, and which are missing.
 type graphs struct {
@@ -132,11 +136,7 @@ func (db *DB) Tend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer closeConn(ctx, conn)
 	if err := db.build(ctx, conn, wanted); err != nil {
 		return failed("building an index of the cache", err)
 	}
@@ -155,7 +155,6 @@ func (db *DB) build(ctx context.Context, conn *pgx.Conn, wanted []graph) error {
 	if err != nil {
 		return err
 	}
-	kind, _ := db.graphType()
 	for _, g := range wanted {
 		if _, there := rows[g.index()]; there {
 			continue
@@ -166,7 +165,7 @@ func (db *DB) build(ctx context.Context, conn *pgx.Conn, wanted []graph) error {
 			}
 		}
 		began := db.gate.now()
-		if _, err := conn.Exec(ctx, fmt.Sprintf(buildSQL, g.index(), kind, g.width, classOf(g.space))); err != nil {
+		if _, err := conn.Exec(ctx, fmt.Sprintf(buildSQL, g.index(), g.kind, g.width, classOf(g.space))); err != nil {
 			return err
 		}
 		db.log.Info("built an index of the cache", "index", g.index(), "took", db.gate.now().Sub(began))

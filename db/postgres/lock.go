@@ -32,7 +32,7 @@ func (db *DB) Lock(ctx context.Context, name string) (unlock func(), ok bool, er
 		defer cancel()
 		// Told apart from closing, which the server may notice later.
 		_, _ = conn.Exec(ctx, "ROLLBACK")
-		_ = conn.Close(ctx)
+		closeConn(ctx, conn)
 	})
 	if ok, err = tryLock(ctx, conn, name); err != nil {
 		release()
@@ -49,7 +49,9 @@ func tryLock(ctx context.Context, conn *pgx.Conn, name string) (ok bool, err err
 	if _, err := conn.Exec(ctx, beginSQL); err != nil {
 		return false, err
 	}
-	err = conn.QueryRow(ctx, lockSQL, lockKey(name)).Scan(&ok)
+	// By the simple protocol: after the other one the transaction keeps the
+	// statement's snapshot, for which clean-up and index builds wait.
+	err = conn.QueryRow(ctx, lockSQL, pgx.QueryExecModeSimpleProtocol, lockKey(name)).Scan(&ok)
 	return ok, err
 }
 

@@ -41,7 +41,7 @@ func Migrate(ctx context.Context, dsn string, dryRun bool, log *slog.Logger) ([]
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer closeConn(ctx, conn)
 	current, err := schemaVersion(ctx, conn)
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func apply(ctx context.Context, conn *pgx.Conn, log *slog.Logger) ([]string, err
 		return nil, failed("locking the schema", err)
 	}
 	defer conn.Exec(context.WithoutCancel(ctx), "ROLLBACK") //nolint:errcheck // the connection is closed next
-	if _, err := conn.Exec(ctx, waitForLockSQL, lockKey("migrate")); err != nil {
+	if _, err := conn.Exec(ctx, waitForLockSQL, pgx.QueryExecModeSimpleProtocol, lockKey("migrate")); err != nil {
 		return nil, failed("locking the schema", err)
 	}
 
@@ -216,7 +216,7 @@ func makeExtension(ctx context.Context, config *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer closeConn(ctx, conn)
 	var found string
 	if err := conn.QueryRow(ctx, extensionSQL).Scan(&found); err != nil {
 		return failed("looking for pgvector", err)

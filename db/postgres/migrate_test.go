@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-	"pgregory.net/rapid"
 
 	"aigateway/db/dbtest"
 	"aigateway/db/spec"
@@ -339,6 +338,11 @@ func TestOpenSaysWhatIsWrongWithTheDatabase(t *testing.T) {
 		exec(t, plain(t, dsn), `DROP EXTENSION vector CASCADE`)
 		failing(t, dsn, spec.Options{}, "CREATE EXTENSION vector")
 	})
+	t.Run("the extension is too old", func(t *testing.T) {
+		dsn := opened(t).pool.Config().ConnString()
+		exec(t, plain(t, dsn), `UPDATE pg_extension SET extversion = '0.4.4' WHERE extname = 'vector'`)
+		failing(t, dsn, spec.Options{}, "pgvector 0.4.4 is too old", "0.5")
+	})
 	t.Run("read-only", func(t *testing.T) {
 		dsn := opened(t).pool.Config().ConnString()
 		conn := plain(t, dsn)
@@ -372,37 +376,4 @@ func TestOpenSaysWhatIsWrongWithTheDatabase(t *testing.T) {
 	} {
 		t.Run("URL", func(t *testing.T) { failing(t, dsn, spec.Options{}, "database URL") })
 	}
-}
-
-func TestSplitKeepsEveryMessageInOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		roles := rapid.SliceOf(rapid.SampledFrom([]string{"system", "user", "assistant", "tool", ""})).Draw(t, "roles")
-		var messages []json.RawMessage
-		for i, role := range roles {
-			messages = append(messages, json.RawMessage(fmt.Sprintf(`{ "role":%q,"content":"%d \u0000"}`, role, i)))
-		}
-		var joined []json.RawMessage
-		parts := split([]byte(encodeTurn(messages)))
-		for i, part := range parts {
-			var turn turnContext
-			if err := json.Unmarshal([]byte(part), &turn); err != nil {
-				t.Fatal(err)
-			}
-			at := len(joined)
-			joined = append(joined, turn.Content...)
-			if i > 0 && (roles[at] != "user" || roles[at-1] == "user") {
-				t.Errorf("part %d begins with %q after %q", i, roles[at], roles[at-1])
-			}
-			asked := false // a second question would be an interaction of its own
-			for j := at; j < len(joined); j++ {
-				if roles[j] == "user" && asked && roles[j-1] != "user" {
-					t.Errorf("part %d holds two questions: %v", i, roles[at:len(joined)])
-				}
-				asked = asked || roles[j] == "user"
-			}
-		}
-		if diff := cmp.Diff(messages, joined); diff != "" {
-			t.Errorf("messages (-want +got):\n%s", diff)
-		}
-	})
 }

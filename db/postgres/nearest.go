@@ -146,14 +146,15 @@ func since(t time.Time) time.Time {
 // useGraph decides between the two forms. A bucket that deserves an index and
 // has none is noted for Tend.
 func (db *DB) useGraph(ctx context.Context, c *pgxpool.Conn, q cache.Query) (bool, error) {
-	if _, widest := db.graphType(); len(q.Vector) > widest || !halves(q.Vector) {
+	kind, widest := db.graphType()
+	if len(q.Vector) > widest || !halves(q.Vector) {
 		return false, nil
 	}
 	n, err := db.bucketSize(ctx, c, q)
 	if err != nil || n <= exactRows {
 		return false, err
 	}
-	rows, there, err := db.graph(ctx, c, graph{len(q.Vector), spaceOf(q.Metric).name})
+	rows, there, err := db.graph(ctx, c, graph{kind, spaceOf(q.Metric).name, len(q.Vector)})
 	if err != nil || !there {
 		return false, err
 	}
@@ -234,14 +235,14 @@ func (db *DB) bucketSize(ctx context.Context, c *pgxpool.Conn, q cache.Query) (n
 
 // hasDirection reports whether a vector has a direction.
 func hasDirection(v []float32) bool {
-	any := false
+	directed := false
 	for _, f := range v {
 		if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
 			return false
 		}
-		any = any || f != 0
+		directed = directed || f != 0
 	}
-	return any
+	return directed
 }
 
 // halves reports whether half precision holds a vector well: its type ends at

@@ -153,7 +153,7 @@ func TestALargeBucketIsSearchedByItsIndexAndASmallOneExactly(t *testing.T) {
 	db := opened(t)
 	ctx, random := t.Context(), rand.New(rand.NewPCG(1, 2))
 	vectors := fill(t, db, random, map[string]int{"large": testRows, "small": 10})
-	const index = "apigtwycache_near_cs_256"
+	const index = "apigtwycache_near_halfvec_cs_256"
 	large := nearestBy("large", beside(random, vectors["large"][0], 0.1), -1)
 	small := nearestBy("small", beside(random, vectors["small"][0], 0.1), -1)
 
@@ -166,7 +166,7 @@ func TestALargeBucketIsSearchedByItsIndexAndASmallOneExactly(t *testing.T) {
 	if p := plan(t, db, large); !strings.Contains(p, "Index Scan using "+index) {
 		t.Errorf("the large bucket is not searched by the index:\n%s", p)
 	}
-	if p := plan(t, db, small); strings.Contains(p, "near_cs") || !strings.Contains(p, "apigtwycache_bucket") {
+	if p := plan(t, db, small); strings.Contains(p, "near_halfvec") || !strings.Contains(p, "apigtwycache_bucket") {
 		t.Errorf("the small bucket is not read by its own index:\n%s", p)
 	}
 	for app, times := range map[string]int{"large": 200, "small": 200} {
@@ -232,12 +232,12 @@ func TestALargeBucketIsSearchedByItsIndexAndASmallOneExactly(t *testing.T) {
 	})
 	t.Run("tending again builds nothing", func(t *testing.T) {
 		conn := plain(t, db.pool.Config().ConnString())
-		oid := scalar[uint32](t, conn, `SELECT 'apigtwycache_near_cs_256'::regclass::oid`)
-		db.graphs.wanted = map[graph]bool{{testWidth, "cs"}: true}
+		oid := scalar[uint32](t, conn, `SELECT 'apigtwycache_near_halfvec_cs_256'::regclass::oid`)
+		db.graphs.wanted = map[graph]bool{{"halfvec", "cs", testWidth}: true}
 		if err := db.Tend(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if again := scalar[uint32](t, conn, `SELECT 'apigtwycache_near_cs_256'::regclass::oid`); again != oid {
+		if again := scalar[uint32](t, conn, `SELECT 'apigtwycache_near_halfvec_cs_256'::regclass::oid`); again != oid {
 			t.Error("the index was built again")
 		}
 	})
@@ -250,7 +250,7 @@ func TestABucketAmongManyOthersIsComparedWhole(t *testing.T) {
 	use := func(rows float64, v version) (use bool) {
 		t.Helper()
 		db.vector = v
-		db.graphs.rows = map[string]float64{"apigtwycache_near_cs_256": rows}
+		db.graphs.rows = map[string]float64{graph{"halfvec", "cs", testWidth}.index(): rows}
 		err := db.do(t.Context(), "choosing", func(ctx context.Context, c *pgxpool.Conn) (err error) {
 			use, err = db.useGraph(ctx, c, nearestBy("app", direction(rand.New(rand.NewPCG(1, 1))), 0))
 			return err
@@ -265,8 +265,11 @@ func TestABucketAmongManyOthersIsComparedWhole(t *testing.T) {
 		version version
 		want    bool
 	}{
-		{3_000, version{0, 8}, true}, {300_000, version{0, 8}, true}, {1_000_000, version{0, 8}, false},
-		{3_000, version{0, 7}, true}, {10_000, version{0, 7}, false},
+		{3_000, version{0, 8}, true},
+		{300_000, version{0, 8}, true},
+		{1_000_000, version{0, 8}, false},
+		{3_000, version{0, 7}, true},
+		{10_000, version{0, 7}, false},
 	} {
 		if got := use(c.rows, c.version); got != c.want {
 			t.Errorf("3,000 among %v with pgvector %v: by the index is %v, want %v", c.rows, c.version, got, c.want)
@@ -279,8 +282,8 @@ func TestABrokenIndexIsBuiltAnew(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	vectors := fill(t, db, random, map[string]int{"large": exactRows + 500})
 	conn := plain(t, db.pool.Config().ConnString())
-	exec(t, conn, `CREATE INDEX apigtwycache_near_cs_256 ON apigtwycache USING hnsw ((embedding::halfvec(256)) halfvec_cosine_ops) WHERE dims = 256 AND id < 0`)
-	exec(t, conn, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'apigtwycache_near_cs_256'::regclass`)
+	exec(t, conn, `CREATE INDEX apigtwycache_near_halfvec_cs_256 ON apigtwycache USING hnsw ((embedding::halfvec(256)) halfvec_cosine_ops) WHERE dims = 256 AND id < 0`)
+	exec(t, conn, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'apigtwycache_near_halfvec_cs_256'::regclass`)
 
 	q := nearestBy("large", vectors["large"][7], 0.9999)
 	for range 2 { // before by comparing all, after by the index
@@ -292,10 +295,10 @@ func TestABrokenIndexIsBuiltAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !scalar[bool](t, conn, `SELECT indisvalid FROM pg_index WHERE indexrelid = 'apigtwycache_near_cs_256'::regclass`) {
+	if !scalar[bool](t, conn, `SELECT indisvalid FROM pg_index WHERE indexrelid = 'apigtwycache_near_halfvec_cs_256'::regclass`) {
 		t.Error("the index is still invalid")
 	}
-	if p := plan(t, db, q); !strings.Contains(p, "apigtwycache_near_cs_256") {
+	if p := plan(t, db, q); !strings.Contains(p, "apigtwycache_near_halfvec_cs_256") {
 		t.Errorf("it is not used:\n%s", p)
 	}
 }
@@ -307,11 +310,11 @@ func TestOnlyOneProcessBuilds(t *testing.T) {
 		t.Fatal(ok, err)
 	}
 	defer unlock()
-	db.graphs.wanted = map[graph]bool{{4, "ls"}: true}
+	db.graphs.wanted = map[graph]bool{{"halfvec", "ls", 4}: true}
 	if err := db.Tend(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if scalar[bool](t, plain(t, db.pool.Config().ConnString()), `SELECT to_regclass('apigtwycache_near_ls_4') IS NOT NULL`) {
+	if scalar[bool](t, plain(t, db.pool.Config().ConnString()), `SELECT to_regclass('apigtwycache_near_halfvec_ls_4') IS NOT NULL`) {
 		t.Error("it was built while another process had the lock")
 	}
 }
@@ -320,7 +323,13 @@ func TestEveryMetricHasAnIndexThatItsSearchUses(t *testing.T) {
 	db := opened(t)
 	random := rand.New(rand.NewPCG(5, 6))
 	vectors := fill(t, db, random, map[string]int{"large": exactRows + 500})["large"]
-	for _, m := range []cache.Metric{cache.Cosine, cache.Euclid, cache.InnerProduct} {
+	for _, c := range []struct {
+		metric  cache.Metric
+		version version // of pgvector: older ones have no halfvec
+	}{{cache.Cosine, version{0, 8}}, {cache.Euclid, version{0, 8}}, {cache.InnerProduct, version{0, 8}}, {cache.Cosine, version{0, 6}}} {
+		m := c.metric
+		db.vector = c.version
+		kind, _ := db.graphType()
 		q := nearestBy("large", vectors[3], -1)
 		q.Metric = m
 		if m == cache.Euclid {
@@ -333,7 +342,7 @@ func TestEveryMetricHasAnIndexThatItsSearchUses(t *testing.T) {
 		if err := db.Tend(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if p := plan(t, db, q); !strings.Contains(p, graph{testWidth, spaceOf(m).name}.index()) {
+		if p := plan(t, db, q); !strings.Contains(p, graph{kind, spaceOf(m).name, testWidth}.index()) {
 			t.Errorf("%s: not by its index:\n%s", m, p)
 		}
 		byIndex, err := db.Cache().Nearest(t.Context(), q)

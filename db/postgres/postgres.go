@@ -129,7 +129,7 @@ func (db *DB) prepare(ctx context.Context, config *pgx.ConnConfig, migrate bool)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer closeConn(ctx, conn)
 	if db.schema, err = upToDate(ctx, conn, migrate, db.log); err != nil {
 		return err
 	}
@@ -153,6 +153,13 @@ func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 		return nil, failed(where, err)
 	}
 	return conn, nil
+}
+
+// closeConn ends a connection of connect, also after ctx is over.
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // there is nobody to tell
 }
 
 // failed wraps the error of a statement outside the gate.

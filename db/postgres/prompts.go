@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"aigateway/openai"
@@ -48,12 +47,14 @@ func (s *promptStore) Insert(ctx context.Context, records []*persist.Record) (re
 	err = s.db().within(ctx, sweepBudget, "storing exchanges", func(ctx context.Context, c *pgxpool.Conn) error {
 		rows := rowsOf(records)
 		err := insertAll(ctx, c, rows)
-		if noPartition(err) {
-			if err = s.db().makePartitions(ctx, c, rows); err == nil {
-				err = insertAll(ctx, c, rows)
-			}
+		if !refused(err) {
+			return err
 		}
-		if refused(err) {
+		// The first of a week, or one that is bad: which may hide the other.
+		if err := s.db().makePartitions(ctx, c, rows); err != nil {
+			return err
+		}
+		if err = insertAll(ctx, c, rows); refused(err) {
 			rejected, err = insertEach(ctx, c, rows)
 		}
 		return err
@@ -134,7 +135,7 @@ func insertEach(ctx context.Context, c *pgxpool.Conn, rows []row) (rejected []in
 				_, err := one.Exec(ctx, insertSQL, r...)
 				return err
 			})
-			if refused(err) && !noPartition(err) {
+			if refused(err) {
 				rejected = append(rejected, i)
 			} else if err != nil {
 				return err
@@ -146,17 +147,11 @@ func insertEach(ctx context.Context, c *pgxpool.Conn, rows []row) (rejected []in
 }
 
 // refused reports that values, not the database, are at fault: a data
-// exception, a broken constraint or a limit of the program.
+// exception, a broken constraint (that there is no partition counts as one) or
+// a limit of the program.
 func refused(err error) bool {
 	code := sqlState(err)
 	return errors.Is(err, errUnstorable) || strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || strings.HasPrefix(code, "54")
-}
-
-// noPartition reports that no partition takes a row, which PostgreSQL says as
-// a check that has no name.
-func noPartition(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "23514" && pg.ConstraintName == ""
 }
 
 const recordSQL = `SELECT p.exchange, p.timestamp_, coalesce(p.uname, ''), p.prompt, p.completion,

@@ -81,7 +81,7 @@ func oldRows(ctx context.Context, tx *sql.Tx, after oldRow) ([]oldRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // Err tells
 	var found []oldRow
 	for rows.Next() {
 		var r oldRow
