@@ -42,9 +42,9 @@ var mayImport = map[string][]string{
 var onlyIn = map[string][]string{
 	"github.com/gin-gonic/gin":     {"gateway", "console"},
 	"github.com/alecthomas/kong":   {"cmd/gateway"},
-	"github.com/jackc/pgx":         {"db/postgres", "db/dbtest"},
+	"github.com/jackc/pgx":         {"db/postgres", "db/dbtest", "bench"},
 	"modernc.org/sqlite":           {"db/sqlite"},
-	"github.com/pgvector":          {"db/postgres"},
+	"github.com/pgvector":          {"db/postgres", "bench"},
 	"github.com/pressly/goose":     {"db/postgres", "db/sqlite"},
 	"github.com/robfig/cron":       {"job"},
 	"go.opentelemetry.io/otel/sdk": {"cmd/gateway"},

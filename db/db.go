@@ -44,10 +44,7 @@ var errUnknown = errors.New("the database's address must begin with postgres:// 
 // sqlitePath returns the path of sqlite:path, sqlite:/path and sqlite:///path.
 func sqlitePath(url string) (string, bool) {
 	path, ok := strings.CutPrefix(url, "sqlite:")
-	if strings.HasPrefix(path, "//") {
-		path = path[2:]
-	}
-	return path, ok
+	return strings.TrimPrefix(path, "//"), ok
 }
 
 func isPostgres(url string) bool {

@@ -56,12 +56,14 @@ func TestMessageIsWhatTheAssistantSaid(t *testing.T) {
 		{"nothing", Completion{Whole: true, Choices: []Choice{{}}}, `{"role":"assistant","content":""}`},
 		{"refusal", Completion{Whole: true, Choices: []Choice{{Refusal: "no"}}}, `{"role":"assistant","content":null,"refusal":"no"}`},
 		{
-			"tool calls", Completion{Whole: true, Choices: []Choice{{ToolCalls: []ToolCall{call, {ID: "c2"}}}}},
+			"tool calls",
+			Completion{Whole: true, Choices: []Choice{{ToolCalls: []ToolCall{call, {ID: "c2"}}}}},
 			`{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":\"é\"}"}},` +
 				`{"id":"c2","type":"function","function":{"name":"","arguments":""}}]}`,
 		},
 		{
-			"text and a tool call", Completion{Whole: true, Choices: []Choice{{Text: "Wait", ToolCalls: []ToolCall{call}}}},
+			"text and a tool call",
+			Completion{Whole: true, Choices: []Choice{{Text: "Wait", ToolCalls: []ToolCall{call}}}},
 			`{"role":"assistant","content":"Wait","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":\"é\"}"}}]}`,
 		},
 		{"second in the list", Completion{Whole: true, Choices: []Choice{{Index: 1, Text: "b", Other: true}, {Text: "a"}}}, `{"role":"assistant","content":"a"}`},

@@ -59,43 +59,53 @@ func TestPacedReplayFollowsTheMarks(t *testing.T) {
 		want       []string
 	}{
 		{
-			"as it came", "Hello, you", ReplayOptions{Speed: 1, Marks: []Mark{{100 * ms, 5}, {150 * ms, 7}, {150 * ms, 10}}},
+			"as it came", "Hello, you",
+			ReplayOptions{Speed: 1, Marks: []Mark{{100 * ms, 5}, {150 * ms, 7}, {150 * ms, 10}}},
 			[]string{"[][]", "flush", "wait 100ms", "[Hello]", "flush", "wait 50ms", "[, ][you][(other)]", "flush", "", "flush"},
 		},
 		{
-			"at once after the role", "Hello", ReplayOptions{Speed: 1, Marks: []Mark{{0, 5}}},
+			"at once after the role", "Hello",
+			ReplayOptions{Speed: 1, Marks: []Mark{{0, 5}}},
 			[]string{"[][][Hello][(other)]", "flush", "", "flush"},
 		},
 		{
-			"twice as quick", "Hello", ReplayOptions{Speed: 2, Marks: []Mark{{100 * ms, 2}, {150 * ms, 5}}},
+			"twice as quick", "Hello",
+			ReplayOptions{Speed: 2, Marks: []Mark{{100 * ms, 2}, {150 * ms, 5}}},
 			[]string{"[][]", "flush", "wait 50ms", "[He]", "flush", "wait 25ms", "[llo][(other)]", "flush", "", "flush"},
 		},
 		{
-			"long pauses are cut", "Hello", ReplayOptions{Speed: 0.5, Marks: []Mark{{900 * ms, 2}, {time.Hour, 5}}},
+			"long pauses are cut", "Hello",
+			ReplayOptions{Speed: 0.5, Marks: []Mark{{900 * ms, 2}, {time.Hour, 5}}},
 			[]string{"[][]", "flush", "wait 1.8s", "[He]", "flush", "wait 2s", "[llo][(other)]", "flush", "", "flush"},
 		},
 		{
-			"to what is asked for", "Hello", ReplayOptions{Speed: 1, MaxPause: 7 * ms, Marks: []Mark{{900 * ms, 2}, {time.Hour, 5}}},
+			"to what is asked for", "Hello",
+			ReplayOptions{Speed: 1, MaxPause: 7 * ms, Marks: []Mark{{900 * ms, 2}, {time.Hour, 5}}},
 			[]string{"[][]", "flush", "wait 7ms", "[He]", "flush", "wait 7ms", "[llo][(other)]", "flush", "", "flush"},
 		},
 		{
-			"short pauses are put together", "Hello", ReplayOptions{Speed: 10, Marks: []Mark{{4 * ms, 1}, {8 * ms, 2}, {12 * ms, 3}, {16 * ms, 4}}},
+			"short pauses are put together", "Hello",
+			ReplayOptions{Speed: 10, Marks: []Mark{{4 * ms, 1}, {8 * ms, 2}, {12 * ms, 3}, {16 * ms, 4}}},
 			[]string{"[][][H][e]", "flush", "wait 1.2ms", "[l][l][o][(other)]", "flush", "", "flush"},
 		},
 		{
-			"no character is cut", "aé😀", ReplayOptions{Speed: 1, Marks: []Mark{{ms, 2}, {2 * ms, 3}, {3 * ms, 5}, {4 * ms, 6}, {5 * ms, 7}}},
+			"no character is cut", "aé😀",
+			ReplayOptions{Speed: 1, Marks: []Mark{{ms, 2}, {2 * ms, 3}, {3 * ms, 5}, {4 * ms, 6}, {5 * ms, 7}}},
 			[]string{"[][]", "flush", "wait 1ms", "[a]", "flush", "wait 1ms", "[é]", "flush", "wait 3ms", "[😀][(other)]", "flush", "", "flush"},
 		},
 		{
-			"marks that are not of this text", "Hello", ReplayOptions{Speed: 1, Marks: []Mark{{9 * ms, 4}, {5 * ms, 2}, {10 * ms, -7}, {-ms, 99}}},
+			"marks that are not of this text", "Hello",
+			ReplayOptions{Speed: 1, Marks: []Mark{{9 * ms, 4}, {5 * ms, 2}, {10 * ms, -7}, {-ms, 99}}},
 			[]string{"[][]", "flush", "wait 9ms", "[Hell]", "flush", "wait 1ms", "[o][(other)]", "flush", "", "flush"},
 		},
 		{
-			"without marks", "sixteen bytes - and more", ReplayOptions{Speed: 1},
+			"without marks", "sixteen bytes - and more",
+			ReplayOptions{Speed: 1},
 			[]string{"[][][sixteen bytes - ]", "flush", "wait 40ms", "[and more][(other)]", "flush", "", "flush"},
 		},
 		{
-			"without marks in other pieces", "Hello", ReplayOptions{Speed: 4, Chunk: 2},
+			"without marks in other pieces", "Hello",
+			ReplayOptions{Speed: 4, Chunk: 2},
 			[]string{"[][][He]", "flush", "wait 10ms", "[ll]", "flush", "wait 10ms", "[o][(other)]", "flush", "", "flush"},
 		},
 		{"no text", "", ReplayOptions{Speed: 1, Marks: []Mark{{time.Second, 9}}}, []string{"[][][(other)]", "flush", "", "flush"}},

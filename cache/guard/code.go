@@ -87,7 +87,7 @@ func camel(s string) bool {
 func digest(s string) bool {
 	turns, was := 0, byte(0)
 	for i := range len(s) {
-		is := byte(0)
+		var is byte
 		switch {
 		case isASCIILetter(s[i]):
 			is = 'a'

@@ -98,7 +98,8 @@ func TestAgreeIsSymmetric(t *testing.T) {
 func requireSymmetric(t interface {
 	Helper()
 	Errorf(string, ...any)
-}, a, b string) {
+}, a, b string,
+) {
 	t.Helper()
 	ab, why := Agree(a, b)
 	ba, reason := Agree(b, a)

@@ -105,7 +105,7 @@ func (st *state) show() gateway.StoreState {
 	shown := gateway.StoreState{Kind: now.Kind, Up: now.Up, Fault: now.Fault, Since: now.Since.UTC().Format(time.RFC3339)}
 	if st.writer != nil {
 		s := st.writer.Stats()
-		shown.Waiting = int64(s.Queued) + int64(s.SpooledRows)
+		shown.Waiting = s.Queued + s.SpooledRows
 	}
 	return shown
 }
