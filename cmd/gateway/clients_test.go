@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -19,6 +20,10 @@ import (
 )
 
 const (
+	// clientRounds is how often the clients' tests run on one gateway that has a
+	// cache: the second time it knows the answers.
+	clientRounds = 2
+
 	callerKey   = "key-of-a-caller-of-all"
 	narrowKey   = "key-of-a-caller-of-one"
 	endpointKey = "key-of-every-endpoint"
@@ -31,11 +36,23 @@ type clientsSetup struct {
 	sim    *simulator.Simulator
 	simURL string
 	keyed  bool // the gateway asks for callers' keys
+	kept   bool // with cache and conversations
+	round  int  // of the clients on this gateway, from 1 on
+}
+
+// replays reports whether what the clients ask has been answered before.
+func (s *clientsSetup) replays() bool { return s.kept && s.round > 1 }
+
+// clientsMode is how the gateway of the clients' tests is set up.
+type clientsMode struct {
+	keyed    bool   // it asks for callers' keys
+	kept     bool   // it has a cache and conversations, and stores prompts
+	database string // of what is kept; empty is the embedded one
 }
 
 // startClientsSetup starts a gateway with the applications that the clients'
-// tests use; with callers when keyed.
-func startClientsSetup(t *testing.T, keyed bool) *clientsSetup {
+// tests use.
+func startClientsSetup(t *testing.T, mode clientsMode) *clientsSetup {
 	t.Helper()
 	sim := simulator.New(simulator.Options{
 		Keys:        []string{endpointKey},
@@ -61,16 +78,33 @@ func startClientsSetup(t *testing.T, keyed bool) *clientsSetup {
 		app("openai-app", "openai", endpoint("openai", "/v1")),
 		app("busyapp", "azure_oai", azureEndpoint("busy", "chat/completions")),
 	}
-	// Their endpoints remember what they were asked: one application for each form of client.
+	// Their endpoints remember what they were asked: one application for each form of client and round.
 	for _, form := range []string{"OpenAI", "AzureOpenAI"} {
-		limited := azureEndpoint("limited", "chat/completions")
-		limited["rpm"] = 1
-		applications = append(applications,
-			app("oneaminute-"+form, "azure_oai", limited),
-			app("brokenapp-"+form, "azure_oai", azureEndpoint("broken", "chat/completions")))
+		for round := 1; round <= clientRounds; round++ {
+			limited := azureEndpoint("limited", "chat/completions")
+			limited["rpm"] = 1
+			applications = append(applications,
+				app(fmt.Sprintf("oneaminute-%s-%d", form, round), "azure_oai", limited),
+				app(fmt.Sprintf("brokenapp-%s-%d", form, round), "azure_oai", azureEndpoint("broken", "chat/completions")))
+		}
+	}
+	var env []string
+	if mode.kept {
+		env = keepingEnv("DATABASE_URL="+mode.database, "API_GATEWAY_DATA_DIR="+t.TempDir())
+		for _, app := range applications {
+			switch app["appId"] {
+			case "vectorizedata":
+				continue
+			case "aidocusearchapp":
+				app["cacheSettings"] = object{"useCache": true, "searchDistance": 0.95, "searchContent": object{"term": "prompt"}}
+				continue
+			}
+			app["cacheSettings"] = object{"useCache": true, "searchDistance": 0.95, "entryExpiry": "1 day"}
+			app["memorySettings"] = object{"useMemory": true, "msgCount": 5, "entryExpiry": "1 hour"}
+		}
 	}
 	configuration := object{"applications": applications}
-	if keyed {
+	if mode.keyed {
 		configuration["callers"] = []object{
 			{"id": "all", "key": callerKey, "apps": []string{"*"}},
 			{"id": "one", "key": narrowKey, "apps": []string{"vectorizedata"}},
@@ -80,7 +114,10 @@ func startClientsSetup(t *testing.T, keyed bool) *clientsSetup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &clientsSetup{startGateway(t, string(text)), sim, server.URL, keyed}
+	s := &clientsSetup{
+		gatewayProcess: startGateway(t, string(text), env...), sim: sim, simURL: server.URL,
+		keyed: mode.keyed, kept: mode.kept, round: 1,
+	}
 	s.secrets = append(s.secrets, callerKey, narrowKey)
 	return s
 }
@@ -88,8 +125,8 @@ func startClientsSetup(t *testing.T, keyed bool) *clientsSetup {
 // forEachSetup runs a test with a gateway that takes anyone, and with one that
 // asks for callers' keys.
 func forEachSetup(t *testing.T, test func(*testing.T, *clientsSetup)) {
-	t.Run("anyone may call", func(t *testing.T) { test(t, startClientsSetup(t, false)) })
-	t.Run("callers have keys", func(t *testing.T) { test(t, startClientsSetup(t, true)) })
+	t.Run("anyone may call", func(t *testing.T) { test(t, startClientsSetup(t, clientsMode{})) })
+	t.Run("callers have keys", func(t *testing.T) { test(t, startClientsSetup(t, clientsMode{keyed: true})) })
 }
 
 // TestJavaScriptClients runs testdata/clients: the npm packages openai,
@@ -106,6 +143,10 @@ func TestJavaScriptClients(t *testing.T) {
 	}
 	dir := installClients(t)
 	forEachSetup(t, func(t *testing.T, s *clientsSetup) { runClients(t, dir, s) })
+	t.Run("with all that is kept", func(t *testing.T) {
+		s := startClientsSetup(t, clientsMode{keyed: true, kept: true})
+		eachRound(t, s, func(t *testing.T) { runClients(t, dir, s) })
+	})
 }
 
 // installClients returns a folder with the scripts and the packages of the
@@ -180,10 +221,7 @@ func runClients(t *testing.T, dir string, s *clientsSetup) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no test files in %s: %v", dir, err)
 	}
-	callers := "off"
-	if s.keyed {
-		callers = "on"
-	}
+	onOff := map[bool]string{true: "on", false: "off"}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	// One file after the other: they count the simulator's calls.
@@ -194,7 +232,8 @@ func runClients(t *testing.T, dir string, s *clientsSetup) {
 	// Nothing of the developer's own OPENAI_, AZURE_ and LANGCHAIN_ variables.
 	node.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir,
-		"GATEWAY_URL=" + s.URL, "SIMULATOR_URL=" + s.simURL, "CALLER_KEY=" + callerKey, "CALLERS=" + callers,
+		"GATEWAY_URL=" + s.URL, "SIMULATOR_URL=" + s.simURL, "CALLER_KEY=" + callerKey, "CALLERS=" + onOff[s.keyed],
+		"KEPT=" + onOff[s.kept], "ROUND=" + strconv.Itoa(s.round),
 	}
 	var out bytes.Buffer
 	node.Stdout, node.Stderr = &out, &out

@@ -25,9 +25,10 @@ const (
 )
 
 // demoLimits are what the two endpoints of the sample's chat take in a minute:
-// few enough that the first is seen to throttle, and then both.
+// few enough that the first is seen to throttle, and then both, even when the
+// welcome's other commands have had five of them.
 var demoLimits = map[string]simulator.Deployment{
-	"gpt-4o-first":  {Model: "gpt-4o", RPM: 3},
+	"gpt-4o-first":  {Model: "gpt-4o", RPM: 8},
 	"gpt-4o-second": {Model: "gpt-4o", RPM: 6},
 }
 
@@ -72,7 +73,7 @@ func (cmd *demoCommand) Run(p *process) error {
 	if err != nil {
 		return fmt.Errorf("making a folder for the demo's store: %w", err)
 	}
-	defer os.RemoveAll(data)
+	defer func() { _ = os.RemoveAll(data) }() // a folder for temporary files
 	port := listener.Addr().(*net.TCPAddr).Port
 	settings, err := config.FromEnv(demoEnvironment(port, data))
 	if err != nil {
@@ -177,12 +178,12 @@ const welcome = `The gateway is at %[1]s, with simulated models behind it. Ctrl-
   curl -s %[1]s/lb/aichatbotapp -H 'content-type: application/json' -H "x-thread-id: $thread" -H 'x-request-id: third-turn' -d '{"messages":[{"role":"user","content":"And who am I?"}]}'
   curl -s %[1]s/sessions/aichatbotapp/$thread
 
-  # what was stored of the third turn, and of the cache
-  curl -s %[1]s/requests/aichatbotapp/third-turn -H 'authorization: Bearer %[2]s'
+  # what was stored of the third turn, a moment after its answer, and of the cache
+  sleep 1; curl -s %[1]s/requests/aichatbotapp/third-turn -H 'authorization: Bearer %[2]s'
   curl -s %[1]s/cache/aichatbotapp -H 'authorization: Bearer %[2]s'
 
-  # the first endpoint takes 3 requests a minute, the second 6: watch the one take over from the other, then both refuse
-  for i in $(seq 12); do curl -s -o /dev/null -D - '%[1]s/lb/aichatbotapp?use_cache=false' -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"hi"}]}' | tr -d '\r' | awk '/^HTTP/{s=$2} /^X-Gateway-Endpoint/{e=$2} /^Retry-After:/{r=$2} END{print s, "endpoint:", e, "retry-after:", r}'; done
+  # the first endpoint takes 8 requests a minute, the second 6: watch the one take over from the other, then both refuse
+  for i in $(seq 16); do curl -s -o /dev/null -D - '%[1]s/lb/aichatbotapp?use_cache=false' -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"hi"}]}' | tr -d '\r' | awk '/^HTTP/{s=$2} /^X-Gateway-Endpoint/{e=$2} /^Retry-After:/{r=$2} END{print s, "endpoint:", e, "retry-after:", r}'; done
 
   # what the gateway counts, what it is, and how it is told to read its configuration again
   curl -s %[1]s/metrics

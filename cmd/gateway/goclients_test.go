@@ -25,41 +25,53 @@ const (
 
 // TestGoClients: openai-go, as OpenAI and as Azure client.
 func TestGoClients(t *testing.T) {
-	forEachSetup(t, func(t *testing.T, s *clientsSetup) {
-		forms := map[string]func(key string) openai.Client{
-			"OpenAI": func(key string) openai.Client {
-				return openai.NewClient(option.WithBaseURL(s.Base+"/lb/v1"), option.WithAPIKey(key), option.WithMaxRetries(0))
-			},
-			"AzureOpenAI": func(key string) openai.Client {
-				return openai.NewClient(azure.WithEndpoint(s.Base+"/lb", "2024-10-21"), azure.WithAPIKey(key),
-					azure.WithUnsafeAllowHTTP(), option.WithMaxRetries(0)) // http, but to this machine
-			},
-		}
-		for form, connect := range forms {
-			t.Run(form, func(t *testing.T) {
-				client := connect(callerKey)
-				t.Run("chat", func(t *testing.T) { goChat(t, s, client) })
-				t.Run("stream", func(t *testing.T) { goStream(t, client) })
-				t.Run("tool calls", func(t *testing.T) { goToolCalls(t, client) })
-				t.Run("canceled stream", func(t *testing.T) { goCanceled(t, s, client) })
-				t.Run("broken stream", func(t *testing.T) { goBroken(t, s, client) })
-				t.Run("another endpoint", func(t *testing.T) { goFallback(t, s, client) })
-				t.Run("errors", func(t *testing.T) { goErrors(t, client, form) })
-				t.Run("busy", func(t *testing.T) { goBusy(t, s, client) })
-				t.Run("embeddings", func(t *testing.T) { goEmbeddings(t, client) })
-				t.Run("completions", func(t *testing.T) { goCompletions(t, client) })
-				if s.keyed {
-					t.Run("keys", func(t *testing.T) { goKeys(t, connect) })
-				}
-			})
-		}
-		t.Run("models", func(t *testing.T) { goModels(t, forms["OpenAI"](callerKey)) })
-		for _, seen := range s.sim.Requests() {
-			if header := fmt.Sprint(seen.Header); strings.Contains(header, callerKey) || strings.Contains(header, narrowKey) {
-				t.Fatalf("a caller's key reached an endpoint: %s", header)
+	forEachSetup(t, runGoClients)
+	for name, database := range stores(t) {
+		t.Run("with all that is kept in "+name, func(t *testing.T) {
+			s := startClientsSetup(t, clientsMode{keyed: true, kept: true, database: database})
+			eachRound(t, s, func(t *testing.T) { runGoClients(t, s) })
+		})
+	}
+}
+
+func runGoClients(t *testing.T, s *clientsSetup) {
+	forms := map[string]func(key string) openai.Client{
+		"OpenAI": func(key string) openai.Client {
+			return openai.NewClient(option.WithBaseURL(s.Base+"/lb/v1"), option.WithAPIKey(key), option.WithMaxRetries(0))
+		},
+		"AzureOpenAI": func(key string) openai.Client {
+			return openai.NewClient(azure.WithEndpoint(s.Base+"/lb", "2024-10-21"), azure.WithAPIKey(key),
+				azure.WithUnsafeAllowHTTP(), option.WithMaxRetries(0)) // http, but to this machine
+		},
+	}
+	for form, connect := range forms {
+		t.Run(form, func(t *testing.T) {
+			client := connect(callerKey)
+			t.Run("chat", func(t *testing.T) { goChat(t, s, client) })
+			t.Run("stream", func(t *testing.T) { goStream(t, s, client) })
+			t.Run("tool calls", func(t *testing.T) { goToolCalls(t, client) })
+			t.Run("canceled stream", func(t *testing.T) { goCanceled(t, s, client) })
+			t.Run("broken stream", func(t *testing.T) { goBroken(t, s, client) })
+			t.Run("another endpoint", func(t *testing.T) { goFallback(t, s, client) })
+			t.Run("errors", func(t *testing.T) { goErrors(t, client, fmt.Sprintf("%s-%d", form, s.round)) })
+			t.Run("busy", func(t *testing.T) { goBusy(t, s, client) })
+			t.Run("embeddings", func(t *testing.T) { goEmbeddings(t, client) })
+			t.Run("completions", func(t *testing.T) { goCompletions(t, client) })
+			if s.keyed {
+				t.Run("keys", func(t *testing.T) { goKeys(t, connect) })
 			}
+			if s.kept {
+				t.Run("cache", func(t *testing.T) { goCache(t, s, client, form) })
+				t.Run("thread", func(t *testing.T) { goThread(t, s, client, form) })
+			}
+		})
+	}
+	t.Run("models", func(t *testing.T) { goModels(t, forms["OpenAI"](callerKey)) })
+	for _, seen := range s.sim.Requests() {
+		if header := fmt.Sprint(seen.Header); strings.Contains(header, callerKey) || strings.Contains(header, narrowKey) {
+			t.Fatalf("a caller's key reached an endpoint: %s", header)
 		}
-	})
+	}
 }
 
 // ask is a chat request to an application.
@@ -87,7 +99,15 @@ func goChat(t *testing.T, s *clientsSetup, client openai.Client) {
 	if u := said.Usage; u.PromptTokens == 0 || u.TotalTokens != u.PromptTokens+u.CompletionTokens {
 		t.Errorf("usage %+v", u)
 	}
-	for name, want := range map[string]string{"X-Request-Id": "chat-1", "X-Ms-Region": "Sim Central"} {
+	hit := resp.Header.Get("X-Cache") == "hit"
+	if !hit && s.replays() {
+		t.Errorf("x-cache %q, want hit: it was asked in the round before", resp.Header.Get("X-Cache"))
+	}
+	region := "Sim Central"
+	if hit { // no endpoint was asked
+		region = ""
+	}
+	for name, want := range map[string]string{"X-Request-Id": "chat-1", "X-Ms-Region": region} {
 		if got := resp.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -98,13 +118,14 @@ func goChat(t *testing.T, s *clientsSetup, client openai.Client) {
 	}
 }
 
-func goStream(t *testing.T, client openai.Client) {
+func goStream(t *testing.T, s *clientsSetup, client openai.Client) {
 	for _, wantUsage := range []bool{true, false} {
 		request := ask("aichatbotapp", question)
 		if wantUsage {
 			request.StreamOptions.IncludeUsage = openai.Bool(true)
 		}
-		stream := client.Chat.Completions.NewStreaming(t.Context(), request)
+		var resp *http.Response
+		stream := client.Chat.Completions.NewStreaming(t.Context(), request, option.WithResponseInto(&resp))
 		var whole openai.ChatCompletionAccumulator
 		pieces := 0
 		for stream.Next() {
@@ -117,7 +138,11 @@ func goStream(t *testing.T, client openai.Client) {
 		if err := stream.Err(); err != nil {
 			t.Fatal(err)
 		}
-		if pieces < 4 {
+		hit := resp.Header.Get("X-Cache") == "hit"
+		if !hit && s.replays() {
+			t.Errorf("x-cache %q, want hit: it was asked in the round before", resp.Header.Get("X-Cache"))
+		}
+		if !hit && pieces < 4 || pieces < 1 { // the cache gives it in one
 			t.Errorf("the text came in %d pieces", pieces)
 		}
 		if got := whole.Choices[0].Message.Content; !strings.Contains(got, question) {
@@ -159,7 +184,7 @@ func goCanceled(t *testing.T, s *clientsSetup, client openai.Client) {
 	s.sim.Script("chat-first", "hang=3")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	stream := client.Chat.Completions.NewStreaming(ctx, ask("aichatbotapp", question))
+	stream := client.Chat.Completions.NewStreaming(ctx, ask("aichatbotapp", question), fresh())
 	if !stream.Next() {
 		t.Fatalf("no event before the endpoint fell silent: %v", stream.Err())
 	}
@@ -176,7 +201,7 @@ func goCanceled(t *testing.T, s *clientsSetup, client openai.Client) {
 
 func goBroken(t *testing.T, s *clientsSetup, client openai.Client) {
 	s.sim.Script("chat-first", "cut=5")
-	stream := client.Chat.Completions.NewStreaming(t.Context(), ask("aichatbotapp", question))
+	stream := client.Chat.Completions.NewStreaming(t.Context(), ask("aichatbotapp", question), fresh())
 	events := 0
 	for stream.Next() {
 		events++
@@ -189,7 +214,7 @@ func goBroken(t *testing.T, s *clientsSetup, client openai.Client) {
 func goFallback(t *testing.T, s *clientsSetup, client openai.Client) {
 	s.sim.Script("chat-first", "status=503")
 	var resp *http.Response
-	if _, err := client.Chat.Completions.New(t.Context(), ask("aichatbotapp", question), option.WithResponseInto(&resp)); err != nil {
+	if _, err := client.Chat.Completions.New(t.Context(), ask("aichatbotapp", question), fresh(), option.WithResponseInto(&resp)); err != nil {
 		t.Fatal(err)
 	}
 	if got := resp.Header.Get("X-Gateway-Endpoint"); got != "chat-second" {
@@ -197,7 +222,7 @@ func goFallback(t *testing.T, s *clientsSetup, client openai.Client) {
 	}
 }
 
-func goErrors(t *testing.T, client openai.Client, form string) {
+func goErrors(t *testing.T, client openai.Client, broken string) {
 	for name, test := range map[string]struct {
 		request openai.ChatCompletionNewParams
 		status  int
@@ -206,7 +231,7 @@ func goErrors(t *testing.T, client openai.Client, form string) {
 		"unknown app":      {ask("no-such-app", question), 404, "notFound"},
 		"content filter":   {ask("aichatbotapp", "violence-test"), 400, "content_filter"},
 		"no messages":      {openai.ChatCompletionNewParams{Model: "aichatbotapp", Messages: []openai.ChatCompletionMessageParamUnion{}}, 400, "invalidPayload"},
-		"broken endpoints": {ask("brokenapp-"+form, question), 502, "backendFailure"},
+		"broken endpoints": {ask("brokenapp-"+broken, question), 502, "backendFailure"},
 	} {
 		_, err := client.Chat.Completions.New(t.Context(), test.request)
 		wantError(t, name, err, test.status, test.code)
@@ -235,7 +260,7 @@ func wantError(t *testing.T, name string, err error, status int, code string) *o
 func goBusy(t *testing.T, s *clientsSetup, client openai.Client) {
 	before := s.sim.Calls("busy")
 	s.sim.Script("busy", "status=429; retry-after-ms=400")
-	_, err := client.Chat.Completions.New(t.Context(), ask("busyapp", question))
+	_, err := client.Chat.Completions.New(t.Context(), ask("busyapp", question), fresh())
 	if failed := wantError(t, "first call", err, 429, "tooManyRequests"); failed != nil {
 		h := failed.Response.Header
 		ms, err := strconv.Atoi(h.Get("Retry-After-Ms"))
@@ -245,7 +270,7 @@ func goBusy(t *testing.T, s *clientsSetup, client openai.Client) {
 	}
 	// A client that may try again waits for as long as it is told, and no
 	// request goes to the resting endpoint in the meantime.
-	if _, err := client.Chat.Completions.New(t.Context(), ask("busyapp", question), option.WithMaxRetries(2)); err != nil {
+	if _, err := client.Chat.Completions.New(t.Context(), ask("busyapp", question), fresh(), option.WithMaxRetries(2)); err != nil {
 		t.Fatalf("with retries: %v", err)
 	}
 	if got := s.sim.Calls("busy") - before; got != 2 {

@@ -21,10 +21,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -366,99 +364,5 @@ func TestTLSFollowsItsFiles(t *testing.T) {
 		return err == nil && serial == 2, nil
 	}); err != nil {
 		t.Errorf("the new certificate: %v", err)
-	}
-}
-
-// lockedBuffer is a process's output that is read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func TestDemoDoesWhatItPrints(t *testing.T) {
-	program, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := exec.LookPath("curl"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no curl: the demo's commands cannot be run")
-		}
-		t.Skip("no curl")
-	}
-	// Both of its ports are in use.
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	if models, err := net.Listen("tcp", simulatorAddress); err == nil {
-		defer models.Close()
-	}
-	var out lockedBuffer
-	demo := exec.Command(program, "demo", fmt.Sprintf("--port=%d", taken.Addr().(*net.TCPAddr).Port))
-	demo.Dir = t.TempDir()
-	demo.Env = environment()
-	demo.Stdout, demo.Stderr = &out, &out
-	if err := demo.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- demo.Wait() }()
-	t.Cleanup(func() { demo.Process.Kill() })
-	if err := eventually(startsWithin, func() (bool, error) { return strings.Contains(out.String(), "/reconfig -H"), nil }); err != nil {
-		t.Fatalf("%v: %s", err, out.String())
-	}
-	printed := out.String()
-	if strings.Count(printed, " is in use: ") != 2 {
-		t.Errorf("the demo does not say which ports it left: %s", printed)
-	}
-	var commands []string
-	for line := range strings.Lines(printed) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "curl ") || strings.HasPrefix(line, "for ") {
-			commands = append(commands, line)
-		}
-	}
-	wants := []string{ // in order
-		`(?s)"content":".*What is a gateway\?.*"finish_reason":"stop"|"finish_reason":"stop".*What is a gateway\?`,
-		`(?s)data: \{.*"delta":.*data: \[DONE\]`,
-		`(?s)200 endpoint: first.*200 endpoint: second.*429 endpoint:.*retry-after: \d+`,
-		`"applicationId":"aichatbotapp"`,
-		`(?m)^# TYPE `,
-		`"serverName":"demo"`,
-		`Reloaded router config`,
-	}
-	if len(commands) != len(wants) {
-		t.Fatalf("%d commands, want %d: %s", len(commands), len(wants), printed)
-	}
-	for i, command := range commands {
-		answer, err := exec.Command("sh", "-c", command).CombinedOutput()
-		if err != nil || !regexp.MustCompile(wants[i]).Match(answer) {
-			t.Errorf("%s\nfailed with %v; want %s in\n%s", command, err, wants[i], answer)
-		}
-	}
-	if err := demo.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-exited:
-		if err != nil || !strings.HasSuffix(out.String(), "stopped\n") {
-			t.Errorf("the demo ended with %v: %s", err, out.String())
-		}
-	case <-time.After(stopsWithin):
-		t.Error("the demo does not stop")
 	}
 }

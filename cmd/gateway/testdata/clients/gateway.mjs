@@ -14,6 +14,18 @@ export const base = `${root}/api/v1/dev/apirouter`;
 export const key = needed('CALLER_KEY');
 export const keyed = process.env.CALLERS === 'on';
 
+// kept says that the gateway has a cache and conversations, replays that what
+// is asked here has been asked before, by the round before.
+export const kept = process.env.KEPT === 'on';
+export const round = Number(needed('ROUND'));
+export const replays = kept && round > 1;
+// livePieces is the least in which a stream's text comes: the cache gives it in
+// one.
+export const livePieces = kept ? 1 : 4;
+// fresh is for what only an endpoint's own answer can show, as option of a
+// request.
+export const fresh = { query: { use_cache: 'false' } };
+
 const simulator = needed('SIMULATOR_URL');
 
 // canceled is the number of calls to endpoints that were ended because their
