@@ -37,7 +37,7 @@ func codeLike(s string) bool {
 	}
 	return inner(s, '_') || inner(s, '@') && strings.Contains(s, ".") || inner(s, '=') && hasLetter(s) ||
 		strings.Count(s, "/") > 1 && hasLetter(s) || strings.Contains(s, "/") && strings.Contains(s, ".") && hasLetter(s) ||
-		member(s) || version(s) || camel(s) || digest(s)
+		member(s) || version(s) || camel(s) || digest(s) || serial(s)
 }
 
 // inner says whether a mark stands between letters or digits.
@@ -104,6 +104,18 @@ func digest(s string) bool {
 		was = is
 	}
 	return turns > 2
+}
+
+// serial finds several numbers and letters in one run, as in order-12-34-b:
+// the place of each number tells.
+func serial(s string) bool {
+	groups := 0
+	for part := range strings.SplitSeq(s, "-") {
+		if part != "" && '0' <= part[0] && part[0] <= '9' {
+			groups++
+		}
+	}
+	return groups > 1 && hasLetter(s)
 }
 
 func hasLetter(s string) bool { return strings.IndexFunc(s, unicode.IsLetter) >= 0 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -52,6 +53,9 @@ func openState(ctx context.Context, settings *config.Settings, log *slog.Logger,
 	if !settings.UseCache && !settings.StateMgmt && !settings.PersistPrompts {
 		return nil, nil //nolint:nilnil // nothing is kept
 	}
+	if err := checkSchedules(settings); err != nil {
+		return nil, err
+	}
 	store, err := db.Open(ctx, databaseURL(settings), spec.Options{NoMigrate: !settings.Migrate, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("opening the store (DATABASE_URL, VECTOR_DB_*, API_GATEWAY_DATA_DIR): %w", err)
@@ -83,6 +87,25 @@ func errorsJoinClose(err error, store spec.DB) error {
 		return fmt.Errorf("%w (and closing the store: %w)", err, closing)
 	}
 	return err
+}
+
+// checkSchedules returns what is wrong with the schedules, each with its
+// variable.
+func checkSchedules(settings *config.Settings) error {
+	var faults []error
+	for _, s := range []struct {
+		on             bool
+		variable, spec string
+	}{
+		{settings.UseCache, "API_GATEWAY_CACHE_INVAL_SCHEDULE", settings.CacheSchedule},
+		{settings.StateMgmt, "API_GATEWAY_MEMORY_INVAL_SCHEDULE", settings.MemorySchedule},
+		{settings.PersistPrompts, "API_GATEWAY_PROMPT_INVAL_SCHEDULE", settings.PromptSchedule},
+	} {
+		if _, err := job.ParseSchedule(s.spec); s.on && err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", s.variable, err))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // options are the parts of the gateway's options that the state fills in.
@@ -141,7 +164,7 @@ func (st *state) start(jobs *job.Group, server *gateway.Server, settings *config
 	for _, inv := range st.invalidators(server, settings) {
 		schedule, err := job.ParseSchedule(inv.schedule)
 		if err != nil {
-			return fmt.Errorf("%s: %w", inv.variable, err)
+			return fmt.Errorf("BUG: a schedule that was checked: %w", err)
 		}
 		jobs.Cron("invalidator "+inv.name, schedule, time.Now, func(ctx context.Context) (int, error) {
 			return st.invalidate(ctx, inv, log)
@@ -152,21 +175,21 @@ func (st *state) start(jobs *job.Group, server *gateway.Server, settings *config
 
 // invalidator is a job that deletes what has expired.
 type invalidator struct {
-	name, variable, schedule string
-	run                      func(ctx context.Context) (int, error)
+	name, schedule string
+	run            func(ctx context.Context) (int, error)
 }
 
 // invalidators are those of the features that are on.
 func (st *state) invalidators(server *gateway.Server, settings *config.Settings) []invalidator {
 	var all []invalidator
 	if st.pool != nil {
-		all = append(all, invalidator{"cache", "API_GATEWAY_CACHE_INVAL_SCHEDULE", settings.CacheSchedule, server.ExpireCache})
+		all = append(all, invalidator{"cache", settings.CacheSchedule, server.ExpireCache})
 	}
 	if st.threads != nil {
-		all = append(all, invalidator{"memory", "API_GATEWAY_MEMORY_INVAL_SCHEDULE", settings.MemorySchedule, server.ExpireMemory})
+		all = append(all, invalidator{"memory", settings.MemorySchedule, server.ExpireMemory})
 	}
 	if st.history != nil {
-		all = append(all, invalidator{"prompts", "API_GATEWAY_PROMPT_INVAL_SCHEDULE", settings.PromptSchedule, server.ExpirePrompts})
+		all = append(all, invalidator{"prompts", settings.PromptSchedule, server.ExpirePrompts})
 	}
 	return all
 }
