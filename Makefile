@@ -40,8 +40,8 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 		done; \
 	done
 
-bench: ## compare with a reverse proxy: CPU, latency, memory, as ratios in one run
-	$(GO) run ./bench
+bench: ## compare with a reverse proxy, and say what keeping state costs, as ratios in one run
+	$(WITHDB) $(GO) run ./bench
 
 lint: ## run the linters
 	$(TOOL) golangci-lint run ./...

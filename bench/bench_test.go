@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,8 +16,12 @@ func TestBenchSmoke(t *testing.T) {
 		t.Skip("the benchmark measures other processes, which it can on Linux only")
 	}
 	file := filepath.Join(t.TempDir(), "report.json")
+	args, stores := []string{"-quick", "-json", file}, []string{embedded, postgresql}
+	if os.Getenv("TEST_DATABASE_URL") == "" {
+		args, stores = append(args, "-stores", embedded), stores[:1]
+	}
 	var out, progress bytes.Buffer
-	if code := run([]string{"-quick", "-json", file}, &out, &progress); code != 0 {
+	if code := run(args, &out, &progress); code != 0 {
 		t.Fatalf("exit code %d\n%s\n%s", code, &out, &progress)
 	}
 	for _, name := range names {
@@ -64,10 +69,52 @@ func TestBenchSmoke(t *testing.T) {
 	if len(r.Goals) != 7 {
 		t.Errorf("%d goals, want 7: %+v", len(r.Goals), r.Goals)
 	}
+
+	for _, store := range stores {
+		got := slices.DeleteFunc(slices.Clone(r.State), func(s *trialResult) bool { return s.Store != store })
+		if len(got) != 5 { // exact, semantic, miss on one connection and on many, history
+			t.Errorf("%d trials with the store %s, want 5", len(got), store)
+		}
+		for _, s := range got {
+			checkTrial(t, s)
+		}
+	}
+	// CPU of two hits, the nearest entry, added p50 and throughput of a miss,
+	// reading among many.
+	if want := 6 * len(stores); len(r.StateGoals) != want {
+		t.Errorf("%d goals of keeping state, want %d: %+v", len(r.StateGoals), want, r.StateGoals)
+	}
+}
+
+func checkTrial(t *testing.T, s *trialResult) {
+	t.Helper()
+	for name, samples := range s.Samples {
+		if len(samples) != quick.stateRounds {
+			t.Errorf("%s, %s: %d rounds of %s, want %d", s.Store, s.Title, len(samples), name, quick.stateRounds)
+		}
+		for _, got := range samples {
+			if got.Rate <= 0 || got.P50 <= 0 || got.P99 < got.P50 {
+				t.Errorf("%s, %s: %s measured %+v", s.Store, s.Title, name, got)
+			}
+		}
+	}
+	for _, f := range s.Figures {
+		if len(f.Rounds) != quick.stateRounds {
+			t.Errorf("%s, %s: %d values of %s, want %d", s.Store, s.Title, len(f.Rounds), f.Name, quick.stateRounds)
+		}
+	}
+}
+
+func TestStateWithoutServerIsRefusedAtOnce(t *testing.T) {
+	t.Setenv("TEST_DATABASE_URL", "")
+	var out bytes.Buffer
+	if code := run([]string{"-quick", "-only", "exact"}, &out, &out); code != 1 || !strings.Contains(out.String(), "TEST_DATABASE_URL is not set") {
+		t.Errorf("exit code %d, want 1\n%s", code, &out)
+	}
 }
 
 func TestCommandLineFaultsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{"-only", "small,nothing"}, {"-rounds", "many"}, {"surplus"}} {
+	for _, args := range [][]string{{"-only", "small,nothing"}, {"-rounds", "many"}, {"-stores", "paper"}, {"surplus"}} {
 		var out bytes.Buffer
 		if code := run(args, &out, &out); code != 1 {
 			t.Errorf("%q: exit code %d, want 1\n%s", args, code, &out)

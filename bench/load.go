@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -15,6 +14,9 @@ type sample struct {
 	P50  float64 `json:"p50Micros"` // of a request, or until a stream's first text
 	P99  float64 `json:"p99Micros"`
 	CPU  float64 `json:"cpuMicros"` // of the target's process, per request or event
+	// StoreCPU is that of the database's own processes likewise; 0 when it has
+	// none.
+	StoreCPU float64 `json:"storeCPUMicros,omitempty"`
 }
 
 // pool is a set of open connections to one target.
@@ -71,7 +73,7 @@ func closedLoop(ctx context.Context, t *target, request []byte, conns, total int
 	for i := range took {
 		took[i] = make([]time.Duration, 0, total/conns)
 	}
-	return t.meter(total/conns*conns, func() ([]time.Duration, error) {
+	return t.meter(ctx, total/conns*conns, 0, func() ([]time.Duration, error) {
 		err := p.each(func(i int, c *conn) error {
 			for range cap(took[i]) {
 				start := time.Now()
@@ -98,7 +100,7 @@ func streams(ctx context.Context, t *target, conns int, cadence time.Duration) (
 		return sample{}, err
 	}
 	first := make([]time.Duration, conns)
-	return t.meter(conns*eventsPerStream, func() ([]time.Duration, error) {
+	return t.meter(ctx, conns*eventsPerStream, 0, func() ([]time.Duration, error) {
 		return first, p.each(func(i int, c *conn) error {
 			if err := wait(ctx, cadence*time.Duration(i)/time.Duration(conns)); err != nil {
 				return err
@@ -130,27 +132,55 @@ func warm(p pool, request []byte, times int) error {
 	})
 }
 
-// meter measures a run of so many requests or events.
-func (t *target) meter(units int, run func() ([]time.Duration, error)) (sample, error) {
-	before, err := t.server.cpu()
+// meter measures a run of so many requests or events. The CPU time is that of
+// what is done after the answers too: of the entries that they leave in the
+// cache, of turns and prompts that wait for the store.
+func (t *target) meter(ctx context.Context, units, stored int, run func() ([]time.Duration, error)) (sample, error) {
+	before, err := t.reading(ctx)
 	if err != nil {
 		return sample{}, err
 	}
 	start := time.Now()
 	latencies, err := run()
 	took := time.Since(start)
-	after, cpuErr := t.server.cpu()
-	if err = errors.Join(err, cpuErr); err != nil {
+	if err != nil {
 		return sample{}, err
 	}
+	if err := t.settle(ctx, before.stored+stored); err != nil {
+		return sample{}, err
+	}
+	after, err := t.reading(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	got := quantiles(latencies)
+	got.Rate = float64(units) / took.Seconds()
+	got.CPU = micros(after.cpu-before.cpu) / float64(units)
+	got.StoreCPU = micros(after.storeCPU-before.storeCPU) / float64(units)
+	return got, nil
+}
+
+// quantiles sorts latencies and tells what most took.
+func quantiles(latencies []time.Duration) sample {
 	slices.Sort(latencies)
 	at := func(share float64) float64 { return micros(latencies[int(share*float64(len(latencies)-1))]) }
-	return sample{
-		Rate: float64(units) / took.Seconds(),
-		P50:  at(0.50),
-		P99:  at(0.99),
-		CPU:  micros(after-before) / float64(units),
-	}, nil
+	return sample{P50: at(0.50), P99: at(0.99)}
+}
+
+// timed measures something that this program does itself, so many times.
+func timed(times int, do func(i int) error) (sample, error) {
+	took := make([]time.Duration, times)
+	begun := time.Now()
+	for i := range took {
+		start := time.Now()
+		if err := do(i); err != nil {
+			return sample{}, err
+		}
+		took[i] = time.Since(start)
+	}
+	got := quantiles(took)
+	got.Rate = float64(times) / time.Since(begun).Seconds()
+	return got, nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

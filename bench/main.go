@@ -54,6 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 type options struct {
 	sizes
 	only       []string // scenarios; empty is all
+	stores     []string
 	bufferPool bool
 	jsonFile   string
 	profileDir string
@@ -65,9 +66,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	smoke := flags.Bool("quick", false, "few requests: shows that the benchmark works, measures nothing")
-	rounds := flags.Int("rounds", 0, "`rounds` in which every target runs every scenario (default 7)")
+	rounds := flags.Int("rounds", 0, "`rounds` in which every target runs every scenario (default 7, and 3 of what keeps state)")
+	stores := flags.String("stores", "", "comma-separated `stores` to keep state in: "+embedded+", "+postgresql+" (default both)")
+	rows := flags.Int("rows", 0, "stored requests, at most, among which one is read (default 1000000)")
 	only := flags.String("only", "", "comma-separated `scenarios`: "+strings.Join(groups, ", ")+" (default all)")
 	flags.BoolVar(&o.bufferPool, "bufferpool", false, "give the reverse proxy a pool of copy buffers")
+	entries := flags.Int("entries", 0, "`entries` of the cache in which state is looked for (default 20000)")
 	flags.StringVar(&o.jsonFile, "json", "", "also write the results, every round's too, to `file`")
 	flags.StringVar(&o.profileDir, "profile", "", "measure nothing; write profiles of the gateway in each scenario to `dir`")
 	if err := flags.Parse(args); err != nil {
@@ -80,7 +84,22 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		o.sizes = quick
 	}
 	if *rounds > 0 {
-		o.rounds = *rounds
+		o.rounds, o.stateRounds = *rounds, *rounds
+	}
+	if *rows > 0 {
+		o.rows = *rows
+	}
+	if *entries > 0 {
+		o.entries = *entries
+	}
+	o.stores = []string{embedded, postgresql}
+	if *stores != "" {
+		o.stores = strings.Split(*stores, ",")
+	}
+	for _, name := range o.stores {
+		if name != embedded && name != postgresql {
+			return o, fmt.Errorf("-stores %q: there are %s and %s", name, embedded, postgresql)
+		}
 	}
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
@@ -95,11 +114,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 
 func (o *options) wants(group string) bool { return len(o.only) == 0 || slices.Contains(o.only, group) }
 
+func (o *options) wantsState() bool { return slices.ContainsFunc(stateGroups, o.wants) }
+
 // compare runs the benchmark.
 func compare(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.wantsState() && slices.Contains(o.stores, postgresql) && os.Getenv("TEST_DATABASE_URL") == "" {
+		return errNoServer // now, not in some minutes
 	}
 	dir, err := os.MkdirTemp("", "gateway-bench-")
 	if err != nil {

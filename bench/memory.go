@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -139,20 +136,16 @@ func (b *bench) allocations(ctx context.Context, gateway *target) (perEvent floa
 
 // mallocs is the number of allocations so far, as the gateway's own metrics
 // tell it.
-func mallocs(ctx context.Context, gateway *target) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+gateway.server.addr+"/metrics?format=prometheus", nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if n, ok := strings.CutPrefix(lines.Text(), "go_memstats_mallocs_total "); ok {
-			return strconv.ParseFloat(n, 64)
+func mallocs(ctx context.Context, gateway *target) (n float64, err error) {
+	n = -1
+	err = gateway.eachMetric(ctx, func(name, value string) (err error) {
+		if name == "go_memstats_mallocs_total" {
+			n, err = strconv.ParseFloat(value, 64)
 		}
+		return err
+	})
+	if err == nil && n < 0 {
+		err = errors.New("the gateway's metrics have no go_memstats_mallocs_total")
 	}
-	return 0, fmt.Errorf("reading the gateway's metrics: status %d without go_memstats_mallocs_total", resp.StatusCode)
+	return n, err
 }

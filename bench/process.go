@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -45,7 +44,7 @@ type process struct {
 // start runs a server with nothing but env in its environment and waits until
 // it answers probe.
 func start(ctx context.Context, name, addr, dir string, probe []byte, env []string, command ...string) (*process, error) {
-	p := &process{name: name, addr: addr, log: filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".out"), ended: make(chan struct{})}
+	p := &process{name: name, addr: addr, log: filepath.Join(dir, fileName(name)+".out"), ended: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,17 +43,25 @@ func (b *bench) profile(ctx context.Context, stdout io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w\n%s", s.title, err, t.server.said())
 		}
-		top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount=15", prefix+".cpu").Output()
-		if err != nil {
-			return fmt.Errorf("reading the profile %s.cpu: %w", prefix, err)
+		if err := printProfile(ctx, stdout, s.title, prefix); err != nil {
+			return err
 		}
-		fmt.Fprintf(stdout, "== %s (%s.cpu, %s.allocs)\n%s\n", s.title, prefix, prefix, top)
 	}
+	return b.state(ctx, newReport(b.options), stdout)
+}
+
+// printProfile prints where the CPU time went.
+func printProfile(ctx context.Context, stdout io.Writer, title, prefix string) error {
+	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-nodecount=15", prefix+".cpu").Output()
+	if err != nil {
+		return fmt.Errorf("reading the profile %s.cpu: %w", prefix, err)
+	}
+	fmt.Fprintf(stdout, "== %s (%s.cpu, %s.allocs)\n%s\n", title, prefix, prefix, top)
 	return nil
 }
 
-// serveProfiled is `gateway serve` without its command line and background
-// jobs, inside a CPU profile. It has no other use: what is compared is the
+// serveProfiled is `gateway serve` without its command line, inside a CPU
+// profile, and of the background jobs with those alone that store. It has no other use: what is compared is the
 // real program.
 func serveProfiled(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("gateway-inproc", flag.ContinueOnError)
@@ -69,13 +78,21 @@ func serveProfiled(ctx context.Context, args []string) error {
 		return err
 	}
 	defer log.Close()
-	server, err := gateway.New(ctx, gateway.Options{
+	o := gateway.Options{
 		Settings: settings, Source: config.File{Path: settings.ConfigFile}, Version: "bench",
 		Log: slog.New(slog.NewJSONHandler(log, nil)),
-	})
+	}
+	kept, err := keep(ctx, &o)
 	if err != nil {
 		return err
 	}
+	server, err := gateway.New(ctx, o)
+	if err != nil {
+		return errors.Join(err, kept.close())
+	}
+	server.AddReadings(kept.readings)
+	ending := kept.run(ctx)
+	defer ending()
 	cpu, err := os.Create(*prefix + ".cpu")
 	if err != nil {
 		return err

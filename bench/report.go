@@ -8,22 +8,30 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
 // report is what was measured; as JSON it is what -json writes.
 type report struct {
-	Go         string       `json:"go"`
-	Platform   string       `json:"platform"`
-	Processor  string       `json:"processor"`
-	CPUs       int          `json:"cpus"`
-	Rounds     int          `json:"rounds"`
-	BufferPool bool         `json:"proxyBufferPool"`
-	Scenarios  []*result    `json:"scenarios,omitempty"`
-	Memory     memoryResult `json:"memory"`
+	Go        string `json:"go"`
+	Platform  string `json:"platform"`
+	Processor string `json:"processor"`
+	CPUs      int    `json:"cpus"`
+	Rounds    int    `json:"rounds"`
+	// StateRounds are the rounds of what keeps state.
+	StateRounds int          `json:"stateRounds"`
+	BufferPool  bool         `json:"proxyBufferPool"`
+	Scenarios   []*result    `json:"scenarios,omitempty"`
+	Memory      memoryResult `json:"memory"`
 	// Allocations of the gateway for each relayed event; nil when not measured.
 	Allocations *float64 `json:"allocationsPerEvent,omitempty"`
 	Goals       []goal   `json:"goals"`
+
+	// What keeping state costs, and the database server it was measured with.
+	State      []*trialResult `json:"state,omitempty"`
+	Server     string         `json:"server,omitempty"`
+	StateGoals []goal         `json:"stateGoals,omitempty"`
 }
 
 // result is one scenario's.
@@ -62,6 +70,8 @@ type spread struct {
 type goal struct {
 	Name    string  `json:"name"`
 	Most    float64 `json:"most"`
+	Least   float64 `json:"least,omitempty"` // instead of Most
+	Unit    string  `json:"unit,omitempty"`  // empty for ratios
 	Got     spread  `json:"got"`
 	Reached bool    `json:"reached"`
 }
@@ -71,7 +81,7 @@ const allocationsGoal = "allocations for each event, of which net/http makes 1"
 func newReport(o options) *report {
 	return &report{
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Processor: processor(), CPUs: runtime.NumCPU(),
-		Rounds: o.rounds, BufferPool: o.bufferPool, Memory: memoryResult{Streams: o.held},
+		Rounds: o.rounds, StateRounds: o.stateRounds, BufferPool: o.bufferPool, Memory: memoryResult{Streams: o.held},
 	}
 }
 
@@ -116,6 +126,9 @@ func (r *report) conclude() {
 		// the number itself, the look at the configuration file.
 		r.promise(allocationsGoal, 1.1, spread{*a, *a, *a})
 	}
+	for _, s := range r.State {
+		r.StateGoals = append(r.StateGoals, s.conclude()...)
+	}
 }
 
 func (r *report) promise(name string, most float64, got spread) {
@@ -127,6 +140,8 @@ func (s sample) rate() float64 { return s.Rate }
 func (s sample) p50() float64  { return s.P50 }
 func (s sample) p99() float64  { return s.P99 }
 func (s sample) cpu() float64  { return s.CPU }
+
+func (s sample) storeCPU() float64 { return s.StoreCPU }
 
 // values are one column of one target, by round.
 func (s *result) values(which int, of func(sample) float64) []float64 {
@@ -180,6 +195,14 @@ func (s spread) String() string {
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", s.Median, s.Min, s.Max)
 }
 
+// in prints a spread of values with a unit, which need no fractions.
+func (s spread) in(unit string) string {
+	if unit == "" || s == (spread{}) {
+		return s.String()
+	}
+	return fmt.Sprintf("%.0f %s (%.0f–%.0f)", s.Median, unit, s.Min, s.Max)
+}
+
 // print writes the report for people.
 func (r *report) print(w io.Writer) {
 	proxy := "reverse proxy: httputil.ReverseProxy, tuned transport"
@@ -199,14 +222,35 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(table, "ratio\t%s\t\n", m.Ratio)
 		table.Flush() //nolint:errcheck // as any print to the terminal
 	}
-	fmt.Fprintln(w, "\ngoals, as ratios to the reverse proxy")
+	printGoals(w, "goals, as ratios to the reverse proxy", r.Goals)
+	if len(r.State) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n== what keeping state costs\n%d rounds, interleaved; medians, figures with their range\n", r.StateRounds)
+	if r.Server != "" {
+		fmt.Fprintln(w, r.Server)
+	}
+	for _, s := range r.State {
+		s.print(w)
+	}
+	printGoals(w, "goals of keeping state", r.StateGoals)
+}
+
+func printGoals(w io.Writer, title string, goals []goal) {
+	if len(goals) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", title)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	for _, g := range r.Goals {
-		word := "missed"
+	for _, g := range goals {
+		word, bound := "missed", fmt.Sprintf("at most %.4g %s", g.Most, g.Unit)
 		if g.Reached {
 			word = "reached"
 		}
-		fmt.Fprintf(table, "  %s\tat most %.4g\t%s\t%s\n", g.Name, g.Most, g.Got, word)
+		if g.Least > 0 {
+			bound = fmt.Sprintf("at least %.4g %s", g.Least, g.Unit)
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", g.Name, strings.TrimSpace(bound), g.Got.in(g.Unit), word)
 	}
 	table.Flush() //nolint:errcheck // as any print to the terminal
 }

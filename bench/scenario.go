@@ -19,6 +19,15 @@ type sizes struct {
 	slowCadence time.Duration // of those
 	settle      time.Duration // from their first text until memory is read
 	repeats     int           // of the measurement of memory
+
+	stateRounds int // of what keeps state; its requests of a round are:
+	hits        int // exact, on 16 connections
+	entries     int // in the cache, of 1,536 dimensions
+	near        int // semantic, on one connection
+	missOne     int // on one connection
+	missMany    int // on 16
+	rows        int // stored requests, among which
+	reads       int // are read
 }
 
 // full makes a round last about half a minute on two cores. 200 streams with
@@ -28,16 +37,18 @@ type sizes struct {
 var full = sizes{
 	rounds: 7, small: 20_000, one: 3_000, large: 2_000, streams: 200, cadence: 20 * time.Millisecond,
 	held: 500, slowCadence: time.Second, settle: 2 * time.Second, repeats: 3,
+	stateRounds: 3, hits: 5_000, entries: 20_000, near: 400, missOne: 200, missMany: 800, rows: 1_000_000, reads: 500,
 }
 
 // quick is for a smoke test.
 var quick = sizes{
 	rounds: 1, small: 160, one: 20, large: 8, streams: 4, cadence: time.Millisecond,
 	held: 5, slowCadence: 20 * time.Millisecond, settle: 50 * time.Millisecond, repeats: 1,
+	stateRounds: 1, hits: 160, entries: 400, near: 20, missOne: 10, missMany: 32, rows: 2_000, reads: 20,
 }
 
 // groups are what -only takes.
-var groups = []string{"small", "large", "streams", "memory"}
+var groups = append([]string{"small", "large", "streams", "memory"}, stateGroups...)
 
 // scenario is one kind of load.
 type scenario struct {
@@ -100,7 +111,7 @@ type bench struct {
 // measure runs every round and returns the report.
 func (b *bench) measure(ctx context.Context) (*report, error) {
 	r := newReport(b.options)
-	if len(b.only) != 1 || !b.wants("memory") {
+	if b.wants("small") || b.wants("large") || b.wants("streams") {
 		if err := b.rounds(ctx, r); err != nil {
 			return nil, err
 		}
@@ -109,6 +120,9 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 		if err := b.memory(ctx, r); err != nil {
 			return nil, err
 		}
+	}
+	if err := b.state(ctx, r, io.Discard); err != nil {
+		return nil, err
 	}
 	r.conclude()
 	return r, nil

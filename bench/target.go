@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -32,30 +29,38 @@ type target struct {
 	name     string
 	server   *process
 	requests requests
+	at       *place // where it keeps state; nil when it keeps none
 }
 
 // requests are what the load generator sends, header and body.
 type requests struct {
 	small, large, stream []byte
 	slow                 []byte // a stream that stays open while memory is measured
+	uncached             []byte // small, asked of the endpoint whatever is kept
 }
 
 func newRequests(addr, path string, s sizes) requests {
 	question := `{"model":"bench","temperature":0.2,"max_tokens":800,"messages":[` +
 		`{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":%s}]`
-	whole := func(prompt string) []byte {
+	whole := func(path, prompt string) []byte {
 		quoted, _ := json.Marshal(prompt)
 		return post(addr, path, fmt.Sprintf(question, quoted)+"}")
 	}
+	bypass := "?use_cache=false"
+	if strings.Contains(path, "?") {
+		bypass = "" // the simulator's own, where there is no cache
+	}
+	const small = "What is the capital of France, and how many people live there?"
 	stream := func(cadence time.Duration) []byte {
 		return post(addr, path, fmt.Sprintf(question, `"Tell me a long story."`)+
 			fmt.Sprintf(`,"stream":true,"user":"sim:words=%d;cadence=%s"}`, wordsPerStream, cadence))
 	}
 	return requests{
-		small:  whole("What is the capital of France, and how many people live there?"),
-		large:  whole(prose(largePrompt)),
-		stream: stream(s.cadence),
-		slow:   stream(s.slowCadence),
+		small:    whole(path, small),
+		large:    whole(path, prose(largePrompt)),
+		stream:   stream(s.cadence),
+		slow:     stream(s.slowCadence),
+		uncached: whole(path+bypass, small),
 	}
 }
 
@@ -66,21 +71,35 @@ func prose(length int) string {
 	return strings.Repeat(paragraph, length/len(paragraph)+1)[:length]
 }
 
-func post(addr, path, body string) []byte {
+func post(addr, path, body string, headers ...string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: application/json\r\n"+
-		"Content-Type: application/json\r\napi-key: %s\r\nContent-Length: %d\r\n\r\n%s", path, addr, callerKey, len(body), body)
+		"Content-Type: application/json\r\napi-key: %s\r\n%sContent-Length: %d\r\n\r\n%s", path, addr, callerKey, lines(headers), len(body), body)
+}
+
+func get(addr, path string) []byte {
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\napi-key: %s\r\n\r\n", path, addr, callerKey)
+}
+
+// lines are headers as they are sent.
+func lines(headers []string) string {
+	var b strings.Builder
+	for _, h := range headers {
+		b.WriteString(h)
+		b.WriteString("\r\n")
+	}
+	return b.String()
 }
 
 // startBackend starts the simulated models.
 func (b *bench) startBackend(ctx context.Context) (*target, error) {
-	return b.start(ctx, theBackend, backendPath, nil, func(addr string) []string {
+	return b.start(ctx, names[theBackend], backendPath, nil, func(addr string) []string {
 		return []string{b.gateway, "simulate", "--listen", addr}
 	})
 }
 
 // startProxy starts a reverse proxy before the backend.
 func (b *bench) startProxy(ctx context.Context) (*target, error) {
-	return b.start(ctx, theProxy, backendPath, nil, func(addr string) []string {
+	return b.start(ctx, names[theProxy], backendPath, nil, func(addr string) []string {
 		return []string{
 			b.self, "proxy", "-listen", addr, "-target", "http://" + b.backend.server.addr,
 			fmt.Sprintf("-bufferpool=%t", b.bufferPool),
@@ -90,37 +109,18 @@ func (b *bench) startProxy(ctx context.Context) (*target, error) {
 
 // startGateway starts a gateway before the backend with all of the core on.
 func (b *bench) startGateway(ctx context.Context, command ...string) (*target, error) {
-	type object map[string]any
-	configuration, err := json.Marshal(object{
-		"applications": []object{{
-			"appId": "bench", "appType": "azure_oai",
-			"endpoints": []object{{"uri": "http://" + b.backend.server.addr + backendPath, "apikey": "bench-endpoint-key", "rpm": ampleRPM}},
-		}},
-		"callers": []object{{"id": "bench", "key": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(callerKey))), "apps": []string{"bench"}}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	file := filepath.Join(b.dir, "config.json")
-	if err := os.WriteFile(file, configuration, 0o600); err != nil {
-		return nil, err
-	}
-	env := []string{
-		"API_GATEWAY_LISTEN=127.0.0.1", "API_GATEWAY_ENV=dev", "API_GATEWAY_KEY=bench-admin-key", "API_GATEWAY_LOG_LEVEL=info",
-		"API_GATEWAY_CONFIG_FILE=" + file, "API_GATEWAY_LOG_FILE=" + filepath.Join(b.dir, "access.log"),
-	}
-	return b.start(ctx, theGateway, gatewayPath, env, func(string) []string { return command })
+	return b.startKeeping(ctx, keeping{name: names[theGateway]}, command...)
 }
 
 // start starts a server on a free port; that it answers a small chat shows
 // that it is ready.
-func (b *bench) start(ctx context.Context, which int, path string, env []string, command func(addr string) []string) (*target, error) {
+func (b *bench) start(ctx context.Context, name, path string, env []string, command func(addr string) []string) (*target, error) {
 	addr, err := freeAddr(ctx)
 	if err != nil {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	t := &target{name: names[which], requests: newRequests(addr, path, b.sizes)}
+	t := &target{name: name, requests: newRequests(addr, path, b.sizes)}
 	t.server, err = start(ctx, t.name, addr, b.dir, t.requests.small, append(env, "API_GATEWAY_PORT="+port), command(addr)...)
 	return t, err
 }

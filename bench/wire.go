@@ -21,6 +21,11 @@ type conn struct {
 	r     *bufio.Reader
 	lines *bufio.Reader // of a stream's body
 	end   func() bool   // stops watching the context
+
+	// Of the last answer's header, empty where it has none.
+	cache  []byte // x-cache, and of a hit x-cache-layer behind it
+	layer  []byte // the latter
+	thread []byte // x-thread-id
 }
 
 // longestRun bounds what one connection does, so that a server that hangs
@@ -117,6 +122,7 @@ func (c *conn) ask(request []byte) (length int, err error) {
 	}
 	status := string(bytes.TrimSpace(line))
 	length = -2
+	c.cache, c.layer, c.thread = c.cache[:0], c.layer[:0], c.thread[:0]
 	for {
 		line, err := c.r.ReadSlice('\n')
 		if err != nil {
@@ -134,8 +140,15 @@ func (c *conn) ask(request []byte) (length int, err error) {
 			}
 		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
 			length = -1
+		case bytes.EqualFold(name, []byte("X-Cache")):
+			c.cache = append(c.cache, value...)
+		case bytes.EqualFold(name, []byte("X-Cache-Layer")):
+			c.layer = append(append(c.layer, ' '), value...)
+		case bytes.EqualFold(name, []byte("X-Thread-Id")):
+			c.thread = append(c.thread, value...)
 		}
 	}
+	c.cache = append(c.cache, c.layer...)
 	if len(status) < 12 || status[9:12] != "200" {
 		start, _ := c.r.Peek(min(c.r.Buffered(), 300))
 		return 0, fmt.Errorf("answer %q: %s", status, start)

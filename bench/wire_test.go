@@ -95,3 +95,20 @@ func TestStreamWithoutTerminatorIsAnError(t *testing.T) {
 		t.Errorf("%d events without an error", events)
 	}
 }
+
+func TestExchangeReadsWhatTheCacheAndTheThreadSay(t *testing.T) {
+	f := func(header, cache, thread string) {
+		t.Helper()
+		c := answering(t, "HTTP/1.1 200 OK\r\n"+header+"Content-Length: 2\r\n\r\n{}")
+		if err := c.exchange([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if string(c.cache) != cache || string(c.thread) != thread {
+			t.Errorf("%q: cache %q and thread %q, want %q and %q", header, c.cache, c.thread, cache, thread)
+		}
+	}
+	f("x-cache: hit\r\nX-Cache-Layer: exact\r\nx-cache-score: 1\r\n", "hit exact", "")
+	f("X-Cache-Layer: semantic\r\nX-Cache: hit\r\n", "hit semantic", "")
+	f("x-cache: miss; reason=guard:numbers\r\nx-thread-id: 7b1f\r\n", "miss; reason=guard:numbers", "7b1f")
+	f("", "", "")
+}
