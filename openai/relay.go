@@ -27,8 +27,10 @@ type Options struct {
 	// its deadline.
 	BeforeWrite func()
 	// BeforeDone, if not nil, is called once when an answer is whole, before
-	// the client can know that: before [DONE] is written, or before Relay
-	// returns when the endpoint sends none.
+	// the client can know that: with Chat before the event that gives the last
+	// finish reason is written, else before [DONE] is, or before Relay returns
+	// when the endpoint sends none. Usage may yet come. An error event that
+	// follows a finish reason comes too late to be told.
 	BeforeDone func(*Completion)
 }
 
@@ -83,6 +85,7 @@ type relay struct {
 	events int
 	failed *StreamError // an error event came
 	done   *Completion  // once whole
+	told   bool         // BeforeDone was called
 	ended  bool         // the terminator has come
 	// delivered: the client has the terminator. Many hang up then.
 	delivered bool
@@ -136,6 +139,16 @@ func (r *relay) pass() error {
 			err := r.flush()
 			r.delivered = err == nil
 			return err
+		}
+		if r.ending() {
+			if err := r.write(r.e.buf[from:at]); err != nil {
+				return err
+			}
+			from = at
+			if err := r.flush(); err != nil {
+				return err
+			}
+			r.tell(r.result())
 		}
 	}
 	if err := r.write(r.e.buf[from:r.e.start]); err != nil {
@@ -198,15 +211,27 @@ func (r *relay) terminate() error {
 	return nil
 }
 
-// whole lets BeforeDone know, once, unless an error event came.
+// ending reports that the event just taken gives the last finish reason: many
+// clients need no more to know that the answer is complete, and hang up.
+func (r *relay) ending() bool {
+	return r.Chat && r.BeforeDone != nil && !r.told && r.failed == nil && r.answer.finished()
+}
+
+// whole notes that the answer has ended, unless an error event came.
 func (r *relay) whole() {
 	if r.done != nil || r.failed != nil {
 		return
 	}
 	r.done = r.result()
-	r.done.Whole = true
-	if r.BeforeDone != nil {
-		r.BeforeDone(r.done)
+	r.tell(r.done)
+}
+
+// tell lets BeforeDone know, once.
+func (r *relay) tell(done *Completion) {
+	done.Whole = true
+	if r.BeforeDone != nil && !r.told {
+		r.told = true
+		r.BeforeDone(done)
 	}
 }
 
@@ -255,6 +280,9 @@ func (r *relay) remainder() error {
 	}
 	if r.failed == nil && !r.ended && (!r.complete() || half && r.Chat) {
 		return nil
+	}
+	if r.ending() {
+		r.tell(r.result())
 	}
 	if err := r.write(block); err != nil {
 		return err

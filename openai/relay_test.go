@@ -64,6 +64,7 @@ func TestRelayPassesEventsUnchangedAndGathersThem(t *testing.T) {
 		output string // when it is not the stream
 		want   func(c *Completion)
 		broken bool
+		ended  bool // broken when the answer had ended
 	}{
 		{name: "azure", stream: azureFirst + roleDelta + textA + textB + stop + done, want: func(c *Completion) { c.Events = 6 }},
 		{
@@ -108,7 +109,7 @@ func TestRelayPassesEventsUnchangedAndGathersThem(t *testing.T) {
 			},
 		},
 		{
-			name: "error later", stream: roleDelta + textA + textB + stop + `data: {"error":{"code":"500"}}` + "\n\n" + done, broken: true,
+			name: "error later", ended: true, stream: roleDelta + textA + textB + stop + `data: {"error":{"code":"500"}}` + "\n\n" + done, broken: true,
 			want: func(c *Completion) { c.Events, c.Whole = 6, false },
 		},
 		{
@@ -196,11 +197,17 @@ func TestRelayPassesEventsUnchangedAndGathersThem(t *testing.T) {
 			if errors.As(err, &broken) != tt.broken || !tt.broken && err != nil {
 				t.Errorf("%s by %d: error %v", tt.name, size, err)
 			}
-			if (before != nil) == tt.broken || before != nil && before != got {
+			if (before != nil) != (!tt.broken || tt.ended) {
 				t.Errorf("%s by %d: BeforeDone got %v", tt.name, size, before)
 			}
-			if strings.Contains(seen, "[DONE]") {
-				t.Errorf("%s by %d: the terminator was written before BeforeDone", tt.name, size)
+			if before == nil {
+				continue
+			}
+			if diff := cmp.Diff(want.Choices, before.Choices, cmpopts.EquateEmpty()); diff != "" || !before.Whole {
+				t.Errorf("%s by %d: BeforeDone got whole %v (-want +got)\n%s", tt.name, size, before.Whole, diff)
+			}
+			if strings.Contains(seen, "[DONE]") || len(want.Choices) == 1 && strings.Contains(seen, `"finish_reason":"`) {
+				t.Errorf("%s by %d: BeforeDone came after the client could know:\n%s", tt.name, size, seen)
 			}
 		}
 	}
