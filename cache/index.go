@@ -13,7 +13,7 @@ import (
 // the vectors of one bucket can be compared.
 type Index interface {
 	// Get returns the entry with an exact key of an application, ErrNotFound
-	// when there is none.
+	// when there is none. Here and below the Vector of an entry is not read.
 	Get(ctx context.Context, app string, key Hash) (*Entry, error)
 	// Nearest returns at most q.Limit entries of one bucket whose measure is
 	// beyond the bound, nearest first. They have ID, Text, Score and Created;
@@ -30,7 +30,7 @@ type Index interface {
 	// forward; ids that are gone are passed over.
 	Touch(ctx context.Context, uses []Use) error
 	// List returns an application's entries, latest id first, at most limit,
-	// with ids below before (0: from the latest). Their Vector is nil.
+	// with ids below before (0: from the latest).
 	List(ctx context.Context, app string, before int64, limit int) ([]*Entry, error)
 	// Delete deletes one entry, and reports whether it was there.
 	Delete(ctx context.Context, app string, id int64) (bool, error)

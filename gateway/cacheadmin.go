@@ -16,8 +16,8 @@ import (
 // none holds its locks for long.
 const purgeBatch = 1000
 
-// entryInfo is a cache entry as its page shows it.
-type entryInfo struct {
+// shownEntry is a cache entry as its page shows it.
+type shownEntry struct {
 	ID        int64           `json:"id"`
 	RequestID string          `json:"requestId,omitempty"`
 	Scope     string          `json:"scope,omitempty"`
@@ -30,8 +30,8 @@ type entryInfo struct {
 	Answer    json.RawMessage `json:"completion,omitempty"`
 }
 
-func entryPage(e *cache.Entry) entryInfo {
-	return entryInfo{
+func entryPage(e *cache.Entry) shownEntry {
+	return shownEntry{
 		ID: e.ID, RequestID: e.RequestID, Scope: e.Scope, Prompt: e.Text, Model: e.Model,
 		Created: e.Created.UTC(), Used: e.Used.UTC(), Hits: e.Hits, Bytes: e.Size(), Answer: e.Answer,
 	}
@@ -78,7 +78,7 @@ func (s *Server) listEntries(c *gin.Context, app string) error {
 	if err != nil {
 		return err
 	}
-	pages := make([]entryInfo, len(entries))
+	pages := make([]shownEntry, len(entries))
 	for i, e := range entries {
 		pages[i] = entryPage(e)
 		pages[i].Answer = nil

@@ -1,11 +1,16 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,7 +82,7 @@ func cacheControl(c *gin.Context, in *inbound) cache.Control {
 			switch name {
 			case "no-cache":
 				control.NoRead = true
-				control.Why = orElse(control.Why, "no-cache")
+				control.Why = cmp.Or(control.Why, "no-cache")
 			case "no-store":
 				control.NoStore = true
 			case "max-age":
@@ -88,13 +93,6 @@ func cacheControl(c *gin.Context, in *inbound) cache.Control {
 		}
 	}
 	return control
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // errNotReplayed: an entry that cannot be given as an answer, and none of it
@@ -126,7 +124,7 @@ func (s *Server) replay(c *gin.Context, in *inbound, req *openai.Request, hit *c
 			}
 		}
 	}
-	x.FirstByte = s.now().Sub(x.Start)
+	s.firstByte(x)
 	err := openai.Replay(c.Request.Context(), c.Writer, hit.Entry.Answer, o)
 	x.BytesOut = int64(max(c.Writer.Size(), 0))
 	var left *openai.ClientError
@@ -135,7 +133,7 @@ func (s *Server) replay(c *gin.Context, in *inbound, req *openai.Request, hit *c
 		for _, name := range []string{"Content-Type", "Cache-Control", "X-Accel-Buffering", "X-Thread-Id", "X-Cache-Layer", "X-Cache-Score", "X-Cache-Entry", "Age"} {
 			delete(h, name)
 		}
-		h["X-Cache"] = []string{"miss"}
+		h["X-Cache"] = []string{"miss; reason=unusable"}
 		x.Cache, x.CacheWhy, x.Cached, x.CacheScore, x.FirstByte, x.BytesOut = "miss", "unusable", false, 0, 0, 0
 		return errNotReplayed
 	}
@@ -170,6 +168,10 @@ func (s *Server) newCache(cfg *config.Config, app *App) (*cache.Cache, error) {
 	case maker == nil || !maker.AppType.Inference():
 		return nil, fmt.Errorf("%s: saw %q, want the appId of an azure_oai or openai application of the configuration", from, name)
 	}
+	if i := modelless(maker); i >= 0 {
+		return nil, fmt.Errorf("application %s makes embeddings (%s): its endpoint %s needs a model, such as text-embedding-3-small, because it is of type openai",
+			name, from, maker.Endpoints[i].ID)
+	}
 	return s.cache.For(cache.Settings{
 		App: app.AppID, Deployments: deployments(app), Metric: cache.Metric(set.SearchType), Bound: set.SearchDistance,
 		Term: set.SearchContent.Term, Roles: strings.Split(set.SearchContent.IncludeRoles, ","),
@@ -180,16 +182,27 @@ func (s *Server) newCache(cfg *config.Config, app *App) (*cache.Cache, error) {
 	}), nil
 }
 
-// deployments names the models behind an application: an answer of one is not
-// given for another's.
+// modelless returns the first endpoint that would be asked for an embedding
+// without a model, though only the model says what it is to make; -1 for none.
+func modelless(maker *config.Application) int {
+	if maker.AppType != config.OpenAI {
+		return -1
+	}
+	return slices.IndexFunc(maker.Endpoints, func(e config.Endpoint) bool { return e.Model == "" })
+}
+
+// deployments names the models behind an application, with their hosts: an
+// answer of one is not given for another's. Deployments of one name need not
+// be of one model.
 func deployments(app *App) []string {
 	var names []string
 	for i, t := range app.targets {
-		name := t.Model()
-		if name == "" {
-			name = deployment(app.Endpoints[i].URI)
+		uri := app.Endpoints[i].URI
+		name := cmp.Or(t.Model(), deployment(uri))
+		if u, err := url.Parse(uri); err == nil {
+			name = strings.ToLower(u.Host) + " " + name
 		}
-		if name != "" && !slices.Contains(names, name) {
+		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -219,7 +232,27 @@ func since(expiry config.Interval) func(time.Time) time.Time {
 
 // embedder makes embeddings with an application's endpoints.
 func (s *Server) embedder(appID string) cache.Embedder {
-	return func(ctx context.Context, text string) (cache.Embedding, error) { return s.Embed(ctx, appID, text) }
+	return func(ctx context.Context, text string) (cache.Embedding, error) {
+		e, err := s.Embed(ctx, appID, text)
+		if !errors.Is(err, context.Canceled) {
+			s.noteEmbedding(appID, err)
+		}
+		return e, err
+	}
+}
+
+// noteEmbedding logs when an application begins to fail to make embeddings,
+// and when it makes them again.
+func (s *Server) noteEmbedding(appID string, err error) {
+	_, failing := s.noEmbeddings.Load(appID)
+	switch {
+	case err != nil && !failing:
+		s.noEmbeddings.Store(appID, true)
+		s.log.Warn("no embeddings: near questions miss the cache", "app", appID, "error", err)
+	case err == nil && failing:
+		s.noEmbeddings.Delete(appID)
+		s.log.Info("embeddings are made again", "app", appID)
+	}
 }
 
 // Embed makes the embedding of a text with an application's endpoints, under
@@ -230,7 +263,7 @@ func (s *Server) Embed(ctx context.Context, appID, text string) (cache.Embedding
 	if app == nil {
 		return none, errors.New("the embedding application is not configured any more")
 	}
-	body, err := json.Marshal(map[string]string{"input": text})
+	body, err := json.Marshal(map[string]string{"input": text, "encoding_format": "base64"})
 	if err != nil {
 		return none, fmt.Errorf("writing a request for an embedding: %w", err)
 	}
@@ -239,7 +272,7 @@ func (s *Server) Embed(ctx context.Context, appID, text string) (cache.Embedding
 		return none, fmt.Errorf("writing a request for an embedding: %w", err)
 	}
 	in := &inbound{app: app, operation: opEmbeddings, body: body, begun: true}
-	x := &persist.Exchange{App: appID, Operation: opEmbeddings, Start: s.now()}
+	x := &persist.Exchange{App: appID, Own: true, Operation: opEmbeddings, Start: s.now()}
 	call := &backend.Call{Path: opEmbeddings, ContentType: "application/json", Body: body, Deadline: in.deadline(x.Start)}
 	defer func() {
 		x.Duration = s.now().Sub(x.Start)
@@ -266,10 +299,21 @@ func (s *Server) Embed(ctx context.Context, appID, text string) (cache.Embedding
 // readEmbedding reads the first embedding of an answer.
 func readEmbedding(body []byte) (cache.Embedding, error) {
 	read := gjson.GetManyBytes(body, "data.0.embedding", "model")
-	if !read[0].IsArray() {
+	e := cache.Embedding{Model: read[1].String()}
+	if read[0].Type == gjson.String { // as it was asked for: float32, little-endian
+		raw, err := base64.StdEncoding.DecodeString(read[0].Str)
+		if err != nil || len(raw)%4 != 0 {
+			return cache.Embedding{}, errors.New("the embedding is not base64 of numbers")
+		}
+		e.Vector = make([]float32, len(raw)/4)
+		for i := range e.Vector {
+			e.Vector[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+		}
+		return e, nil
+	}
+	if !read[0].IsArray() { // some services know no base64
 		return cache.Embedding{}, errors.New("the answer holds no embedding")
 	}
-	e := cache.Embedding{Model: read[1].String()}
 	ok := true
 	read[0].ForEach(func(_, number gjson.Result) bool {
 		ok = number.Type == gjson.Number

@@ -226,7 +226,10 @@ func (s *Server) refuse(c *gin.Context, err error) outcome {
 		err = &refusal{http.StatusServiceUnavailable, codeBackendFailure, "The gateway is shutting down; send the request again.", ""}
 	}
 	o := judge(err)
-	if o.code == codeInternalFailure && o.status == http.StatusInternalServerError || o.code == codeStoreUnavailable {
+	if o.code == codeStoreUnavailable {
+		s.log.Warn("request needs the store", "request_id", c.Writer.Header().Get("X-Request-Id"), "error", err)
+	}
+	if o.code == codeInternalFailure && o.status == http.StatusInternalServerError {
 		s.log.Error("request failed", "request_id", c.Writer.Header().Get("X-Request-Id"), "error", err)
 	}
 	if c.Writer.Written() {

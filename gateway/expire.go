@@ -12,25 +12,29 @@ import (
 const expireBatch = 500
 
 // ExpireCache deletes the entries of every application that are past its
-// expiry, and returns how many there were: contract section 11.
-func (s *Server) ExpireCache(ctx context.Context) (int, error) {
+// expiry, and returns how many there were: contract section 11. Here and
+// below progress, unless nil, is told of each batch.
+func (s *Server) ExpireCache(ctx context.Context, progress func(rows int)) (int, error) {
 	if s.entries == nil {
 		return 0, nil
 	}
-	return s.expireApps(ctx, func(app *App) func(time.Time) time.Time { return since(app.CacheSettings.EntryExpiry) }, s.entries.Expire)
+	return s.expireApps(ctx, progress, func(app *App) func(time.Time) time.Time { return since(app.CacheSettings.EntryExpiry) }, s.entries.Expire)
 }
 
 // ExpireMemory deletes the conversations of every application that were not
 // used for longer than its expiry.
-func (s *Server) ExpireMemory(ctx context.Context) (int, error) {
+func (s *Server) ExpireMemory(ctx context.Context, progress func(rows int)) (int, error) {
 	if s.conversations == nil {
 		return 0, nil
 	}
-	return s.expireApps(ctx, func(app *App) func(time.Time) time.Time { return since(app.MemorySettings.EntryExpiry) }, s.conversations.Expire)
+	return s.expireApps(ctx, progress, func(app *App) func(time.Time) time.Time { return since(app.MemorySettings.EntryExpiry) }, s.conversations.Expire)
 }
 
+// errInUse: what is left cannot be deleted while somebody reads it.
+var errInUse = errors.New("what is left is being read by somebody and cannot be deleted now")
+
 // ExpirePrompts deletes stored requests that are older than their retention.
-func (s *Server) ExpirePrompts(ctx context.Context) (int, error) {
+func (s *Server) ExpirePrompts(ctx context.Context, progress func(rows int)) (int, error) {
 	oldest := since(s.live.Load().Config.Persist.Retention)
 	if s.history == nil || oldest == nil {
 		return 0, nil
@@ -39,6 +43,10 @@ func (s *Server) ExpirePrompts(ctx context.Context) (int, error) {
 	for {
 		n, done, err := s.history.Expire(ctx, before, expireBatch)
 		total += n
+		tell(progress, n)
+		if err == nil && !done && n == 0 {
+			err = errInUse
+		}
 		if err != nil {
 			return total, fmt.Errorf("deleting stored requests: %w", err)
 		}
@@ -50,7 +58,7 @@ func (s *Server) ExpirePrompts(ctx context.Context) (int, error) {
 
 // expireApps goes through the applications; one that fails does not keep the
 // others from their turn.
-func (s *Server) expireApps(ctx context.Context, expiry func(*App) func(time.Time) time.Time,
+func (s *Server) expireApps(ctx context.Context, progress func(rows int), expiry func(*App) func(time.Time) time.Time,
 	expire func(ctx context.Context, app string, before time.Time, limit int) (int, error),
 ) (int, error) {
 	var faults []error
@@ -63,6 +71,7 @@ func (s *Server) expireApps(ctx context.Context, expiry func(*App) func(time.Tim
 		for before := oldest(s.now()); ; {
 			n, err := expire(ctx, app.AppID, before, expireBatch)
 			total += n
+			tell(progress, n)
 			if err != nil {
 				faults = append(faults, fmt.Errorf("application %s: %w", app.AppID, err))
 			}
@@ -72,4 +81,10 @@ func (s *Server) expireApps(ctx context.Context, expiry func(*App) func(time.Tim
 		}
 	}
 	return total, errors.Join(faults...)
+}
+
+func tell(progress func(rows int), rows int) {
+	if progress != nil && rows > 0 {
+		progress(rows)
+	}
 }

@@ -68,18 +68,8 @@ func (s *Server) persist(in *inbound, x *persist.Exchange) {
 	}
 	s.prompts.Write(&persist.Record{
 		ID: id.String(), Exchange: *x,
-		Prompt:     s.fit(in.app, in.kept.prompt),
-		Completion: s.fit(in.app, in.kept.completion),
+		Prompt: in.kept.prompt, Completion: in.kept.completion, Redactor: in.app.redactor, // the writer applies it, and hides secrets
 	})
-}
-
-// fit makes JSON fit to be stored: without secrets, and without what the
-// configuration wants hidden.
-func (s *Server) fit(app *App, content []byte) json.RawMessage {
-	if len(content) == 0 {
-		return nil
-	}
-	return persist.Storable(app.redactor.Apply(persist.Secretless(content)))
 }
 
 // showRequest answers with the stored row of a request, to the caller that
@@ -162,8 +152,8 @@ func historyFault(err error) error {
 	return &storeError{err}
 }
 
-// requestInfo is a stored request as its page shows it.
-type requestInfo struct {
+// shownRequest is a stored request as its page shows it.
+type shownRequest struct {
 	RequestID    string          `json:"requestId"`
 	App          string          `json:"applicationId"`
 	Caller       string          `json:"caller,omitempty"`
@@ -183,22 +173,22 @@ type requestInfo struct {
 	Start        time.Time       `json:"start"`
 	FirstByteMs  float64         `json:"firstByteMs"`
 	DurationMs   float64         `json:"durationMs"`
-	Attempts     []attemptInfo   `json:"attempts"`
-	Usage        *usageInfo      `json:"usage,omitempty"`
+	Attempts     []shownAttempt  `json:"attempts"`
+	Usage        *shownUsage     `json:"usage,omitempty"`
 	Up           int             `json:"votesUp"`
 	Down         int             `json:"votesDown"`
 	Prompt       json.RawMessage `json:"prompt"`
 	Completion   json.RawMessage `json:"completion"`
 }
 
-type attemptInfo struct {
+type shownAttempt struct {
 	Endpoint   string  `json:"endpoint"`
 	Status     int     `json:"status,omitempty"`
 	Fault      string  `json:"fault,omitempty"`
 	DurationMs float64 `json:"durationMs"`
 }
 
-type usageInfo struct {
+type shownUsage struct {
 	Prompt     int64 `json:"promptTokens"`
 	Completion int64 `json:"completionTokens"`
 	Total      int64 `json:"totalTokens"`
@@ -206,20 +196,20 @@ type usageInfo struct {
 	Reasoning  int64 `json:"reasoningTokens,omitempty"`
 }
 
-func requestPage(r *persist.Record) requestInfo {
-	page := requestInfo{
+func requestPage(r *persist.Record) shownRequest {
+	page := shownRequest{
 		RequestID: r.RequestID, App: r.App, Caller: r.Caller, Tenant: r.Tenant, User: r.User, Thread: r.Thread,
 		Operation: r.Operation, Model: r.Model, Stream: r.Stream, Status: r.Status, Code: r.Code,
 		Cached: r.Cached, CacheScore: r.CacheScore, Cut: r.Cut, Aborted: r.Aborted, FinishReason: r.FinishReason,
 		Start: r.Start.UTC(), FirstByteMs: millis(r.FirstByte), DurationMs: millis(r.Duration),
-		Attempts: []attemptInfo{}, Up: r.Up, Down: r.Down, Prompt: r.Prompt, Completion: r.Completion,
+		Attempts: []shownAttempt{}, Up: r.Up, Down: r.Down, Prompt: r.Prompt, Completion: r.Completion,
 	}
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
-		page.Attempts = append(page.Attempts, attemptInfo{a.ID, a.Status, a.Fault, millis(a.Duration)})
+		page.Attempts = append(page.Attempts, shownAttempt{a.ID, a.Status, a.Fault, millis(a.Duration)})
 	}
 	if u := r.Usage; u.Reported {
-		page.Usage = &usageInfo{u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.CachedTokens, u.ReasoningTokens}
+		page.Usage = &shownUsage{u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.CachedTokens, u.ReasoningTokens}
 	}
 	return page
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -50,12 +51,13 @@ func (s *Server) readyz(c *gin.Context) error {
 	needs := gin.H{"configuration": "OK"}
 	if s.store != nil {
 		// Without its store the gateway still routes: it stays ready, and says so.
-		needs["store"] = "OK"
-		if st := s.store(); !st.Up {
-			needs["store"] = orElse(st.Fault, "down")
-			if state == "OK" {
-				state = "degraded"
-			}
+		st := s.store()
+		needs["store"], needs["spool"] = "OK", cmp.Or(st.Spool, "OK")
+		if !st.Up {
+			needs["store"] = cmp.Or(st.Fault, "down")
+		}
+		if state == "OK" && (!st.Up || st.Spool != "") {
+			state = "degraded"
 		}
 	}
 	c.JSON(status, gin.H{"status": state, "dependencies": needs})
@@ -167,12 +169,19 @@ func (s *Server) instanceInfo(c *gin.Context) error {
 		MemoryEnabled              string `json:"memoryEnabled"`
 		MemoryInvalidationSchedule string `json:"memoryInvalidationSchedule"`
 	}
+	type persistSettings struct {
+		PersistEnabled             bool             `json:"persistEnabled"`
+		Retention                  *config.Interval `json:"retention,omitempty"`
+		RedactPatterns             int              `json:"redactPatterns"`
+		PromptInvalidationSchedule string           `json:"promptInvalidationSchedule"`
+	}
 	page := struct {
 		ServerName       string            `json:"serverName"`
 		ServerVersion    string            `json:"serverVersion"`
 		ServerConfig     serverConfig      `json:"serverConfig"`
 		CacheSettings    cacheSettings     `json:"cacheSettings"`
 		MemorySettings   memorySettings    `json:"memorySettings"`
+		PersistSettings  persistSettings   `json:"persistSettings"`
 		AIApplications   []appInfo         `json:"aiApplications"`
 		ContainerInfo    map[string]string `json:"containerInfo"`
 		Store            *StoreState       `json:"store,omitempty"`
@@ -194,12 +203,16 @@ func (s *Server) instanceInfo(c *gin.Context) error {
 		},
 		CacheSettings:    cacheSettings{set.UseCache, set.VectorApp, set.SearchEngine, set.CacheSchedule},
 		MemorySettings:   memorySettings{strconv.FormatBool(set.StateMgmt), set.MemorySchedule},
+		PersistSettings:  persistSettings{set.PersistPrompts, nil, len(snap.Config.Persist.Redact), set.PromptSchedule},
 		AIApplications:   make([]appInfo, 0, len(snap.apps)),
 		ContainerInfo:    containerInfo(set),
 		GoVersion:        runtime.Version(),
 		ConfigGeneration: snap.Generation, ConfigHash: snap.Config.Hash, ConfigLoaded: snap.Loaded.UTC(),
 		APIGatewayURI: s.base(), EndpointURI: s.base() + "/instanceinfo",
 		ServerStartDate: s.started.Format(clock), Status: "OK",
+	}
+	if retention := snap.Config.Persist.Retention; !retention.IsZero() {
+		page.PersistSettings.Retention = &retention
 	}
 	if s.store != nil {
 		state := s.store()
@@ -233,6 +246,7 @@ type appInfo struct {
 	SearchAiApp    string               `json:"searchAiApp,omitempty"`
 	CacheSettings  json.RawMessage      `json:"cacheSettings"`
 	MemorySettings json.RawMessage      `json:"memorySettings,omitempty"`
+	PersistContent bool                 `json:"persistContent"`
 	Strategy       string               `json:"strategy"`
 	Timeouts       config.Timeouts      `json:"timeouts"`
 	AllowedModels  []string             `json:"allowedModels,omitempty"`
@@ -255,8 +269,8 @@ type endpointInfo struct {
 func describe(app *App, now time.Time) appInfo {
 	info := appInfo{
 		ApplicationID: app.AppID, Description: app.Description, Type: app.AppType, SearchAiApp: app.SearchAIApp,
-		CacheSettings: json.RawMessage(`{"useCache":false}`),
-		Strategy:      app.Strategy, Timeouts: app.Timeouts, AllowedModels: app.AllowedModels, MaxBodyBytes: app.MaxBodyBytes,
+		CacheSettings: json.RawMessage(`{"useCache":false}`), PersistContent: app.Persist.Content,
+		Strategy: app.Strategy, Timeouts: app.Timeouts, AllowedModels: app.AllowedModels, MaxBodyBytes: app.MaxBodyBytes,
 		Endpoints: make(map[int]endpointInfo, len(app.Endpoints)),
 	}
 	if app.CacheSettings.UseCache {

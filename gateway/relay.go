@@ -59,20 +59,16 @@ func (s *Server) relay(c *gin.Context, in *inbound, a *answer, f *after, x *pers
 		if done, err = openai.ParseCompletion(a.body, f.keep(in)); err == nil {
 			x.Usage, x.FinishReason = done.Usage, done.FinishReason
 		}
-		if f.thread != nil && done != nil && done.Whole {
-			if said, ok := openai.MessageOf(a.body); ok {
-				s.remember(c, f.thread, said, x)
-			}
-		}
 		in.keepAnswer(a.body)
 		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}
 	} else if n := a.resp.ContentLength; n >= 0 {
 		h["Content-Length"] = []string{strconv.FormatInt(n, 10)}
 	}
+	s.rememberWhole(c, f.thread, done, a, x)
 	deadline()
 	c.Writer.WriteHeader(a.resp.StatusCode)
 	_, err := c.Writer.Write(a.body)
-	x.FirstByte = s.now().Sub(x.Start)
+	s.firstByte(x)
 	if err == nil && !a.whole {
 		err = s.relayRest(c, a, deadline, x)
 	}
@@ -91,7 +87,7 @@ func (s *Server) relayEvents(c *gin.Context, in *inbound, a *answer, f *after, d
 		sayThread(c, f.thread)
 		c.Writer.WriteHeader(a.resp.StatusCode)
 	}
-	x.FirstByte = s.now().Sub(x.Start)
+	s.firstByte(x)
 	o := openai.Options{HideUsage: a.hideUsage, Chat: f.chat, BeforeWrite: deadline, Keep: f.keep(in)}
 	if f.miss.Storable() {
 		o.Now = s.now

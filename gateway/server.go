@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,8 +48,10 @@ type StoreState struct {
 	Up    bool   `json:"up"`
 	Since string `json:"since,omitempty"`
 	Fault string `json:"fault,omitempty"`
-	// Waiting is the number of prompts that wait to be stored.
-	Waiting int64 `json:"promptsWaiting"`
+	// Waiting is the number of prompts that wait to be stored, Spool why they
+	// cannot wait on disk; empty when they can.
+	Waiting int64  `json:"promptsWaiting"`
+	Spool   string `json:"spoolFault,omitempty"`
 }
 
 // Server answers requests. It starts no goroutine; Refresh and CloseIdle are
@@ -74,6 +77,7 @@ type Server struct {
 	prompts       *persist.Writer
 	history       persist.Store
 	store         func() StoreState
+	noEmbeddings  sync.Map // ids of applications that fail to make them
 }
 
 // errDraining is the cause of contexts that end because the server does.

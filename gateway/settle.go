@@ -30,6 +30,12 @@ func (s *Server) settle(c *gin.Context, in *inbound, x *persist.Exchange) {
 	s.logExchange(c, x)
 }
 
+// firstByte notes that the answer's first byte has been written. A clock that
+// has not moved since the request came does not make it one that was not.
+func (s *Server) firstByte(x *persist.Exchange) {
+	x.FirstByte = max(s.now().Sub(x.Start), 1)
+}
+
 // logExchange writes the access line of an inference call. It names no
 // content, no key, and of the path only its pattern.
 func (s *Server) logExchange(c *gin.Context, x *persist.Exchange) {

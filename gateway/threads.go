@@ -68,11 +68,38 @@ func (s *Server) remember(c *gin.Context, thread *memory.Thread, said json.RawMe
 	}
 }
 
+// rememberWhole is remember for an answer that is not streamed.
+func (s *Server) rememberWhole(c *gin.Context, thread *memory.Thread, done *openai.Completion, a *answer, x *persist.Exchange) {
+	if thread == nil {
+		return
+	}
+	if done != nil && done.Whole {
+		if said, ok := openai.MessageOf(a.body); ok {
+			s.remember(c, thread, said, x)
+			return
+		}
+	}
+	s.unsaved(c, thread, x)
+}
+
+// unsaved says that an answer cannot be kept: it is too long, or has parts
+// that no later request may hold.
+func (s *Server) unsaved(c *gin.Context, thread *memory.Thread, x *persist.Exchange) {
+	s.log.Error("turn not saved: the answer is too long, or has parts that cannot be kept", "request_id", x.RequestID, "app", x.App)
+	if c.Writer.Written() {
+		return
+	}
+	if thread.Started() {
+		x.Thread = "" // there is none
+	}
+	c.Writer.Header()["X-Thread-Status"] = []string{"unsaved"}
+}
+
 // rememberStream is remember for an answer that came as a stream.
 func (s *Server) rememberStream(c *gin.Context, thread *memory.Thread, done *openai.Completion, x *persist.Exchange) {
 	said, ok := done.Message()
 	if !ok {
-		s.log.Error("turn not saved: the answer has parts that cannot be kept", "request_id", x.RequestID, "app", x.App)
+		s.unsaved(c, thread, x)
 		return
 	}
 	s.remember(c, thread, said, x)
@@ -158,7 +185,7 @@ func (s *Server) listThreads(c *gin.Context) error {
 	if err != nil {
 		return &storeError{err}
 	}
-	pages := make([]threadInfo, len(records))
+	pages := make([]shownThread, len(records))
 	for i, r := range records {
 		pages[i] = threadPage(r)
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/tidwall/gjson"
+
+	"aigateway/db/spec"
+	"aigateway/persist"
 )
 
 // said are the roles and texts that reached the model with the last chat.
@@ -212,6 +215,76 @@ func TestStoredRequestIsReadByItsOwner(t *testing.T) {
 	}
 	if _, row = read("/requests/bot/first", adminKey); row.Get("votesUp").Int() != 0 || row.Get("votesDown").Int() != 1 {
 		t.Errorf("votes %s", row)
+	}
+}
+
+// Request ids are the clients' to choose: two may choose the same.
+func TestRepeatedRequestIDHidesNobodysRow(t *testing.T) {
+	onBothStores(t, func(t *testing.T, db spec.DB) {
+		k := newKeepingOn(t, db, `{"callers":[{"id":"a","key":"key-of-caller-a","apps":["*"]},{"id":"b","key":"key-of-caller-b","apps":["*"]}],
+			"applications":[`+embedApp+`,`+chatApp("bot", "", "gpt-4o")+`]}`)
+		begun := time.Now()
+		for i, key := range []string{"key-of-caller-a", "key-of-caller-b"} {
+			k.freeze(begun.Add(time.Duration(i) * time.Second))
+			k.post("/lb/bot", goodChat, "Api-Key", key, "X-Request-Id", "same")
+			k.idle()
+		}
+		row := func(key string) (caller string, up, down int64) {
+			_, _, body := k.get("/requests/bot/same", "Api-Key", key)
+			r := gjson.Parse(body)
+			return r.Get("caller").String(), r.Get("votesUp").Int(), r.Get("votesDown").Int()
+		}
+		want := func(key, caller string, up, down int64) {
+			t.Helper()
+			if c, u, d := row(key); c != caller || u != up || d != down {
+				t.Errorf("%s reads the row of %q, votes %d and %d, want that of %q, %d and %d", key, c, u, d, caller, up, down)
+			}
+		}
+		want("key-of-caller-a", "a", 0, 0)
+		want("key-of-caller-b", "b", 0, 0)
+		want(adminKey, "b", 0, 0) // the latest
+		for _, v := range []struct{ key, vote string }{{"key-of-caller-a", "up"}, {"key-of-caller-b", "down"}} {
+			if status, _, body := k.do("PUT", "/requests/bot/same/"+v.vote, "", "Api-Key", v.key); status != http.StatusNoContent {
+				t.Errorf("%+v: %d %s", v, status, body)
+			}
+		}
+		want("key-of-caller-a", "a", 1, 0)
+		want("key-of-caller-b", "b", 0, 1)
+		k.do("PUT", "/requests/bot/same/up", "", "Api-Key", adminKey)
+		want("key-of-caller-a", "a", 2, 0)
+		want("key-of-caller-b", "b", 1, 1)
+	})
+}
+
+// Where nobody is asked who they are, a vote is nobody's.
+func TestVoteOfNobodyIsOnARequestOfNobody(t *testing.T) {
+	k := newKeeping(t, applications(chatApp("bot", "", "gpt-4o")))
+	k.post("/lb/bot", goodChat, "X-Request-Id", "open")
+	k.idle()
+	owned := &persist.Record{ID: uuid.NewString(), Exchange: persist.Exchange{App: "bot", RequestID: "owned", Caller: "a", Start: time.Now()}}
+	if _, err := k.db.Prompts().Insert(t.Context(), []*persist.Record{owned}); err != nil {
+		t.Fatal(err)
+	}
+	admin := []string{"Authorization", "Bearer " + adminKey}
+	for _, c := range []struct {
+		request string
+		headers []string
+		want    int
+	}{
+		{"open", nil, http.StatusNoContent},
+		{"owned", nil, http.StatusNotFound}, // from when callers were configured
+		{"owned", admin, http.StatusNoContent},
+		{"unknown", nil, http.StatusNotFound},
+		{"unknown", admin, http.StatusNotFound},
+	} {
+		if status, _, body := k.do("PUT", "/requests/bot/"+c.request+"/up", "", c.headers...); status != c.want {
+			t.Errorf("%s %q: %d %s, want %d", c.request, c.headers, status, body, c.want)
+		}
+	}
+	for _, request := range []string{"open", "owned"} {
+		if _, _, body := k.get("/requests/bot/"+request, admin...); gjson.Get(body, "votesUp").Int() != 1 {
+			t.Errorf("%s: %s", request, body)
+		}
 	}
 }
 

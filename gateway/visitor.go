@@ -73,31 +73,31 @@ func queryInt(c *gin.Context, name string, absent, least, most int) (int, error)
 	return n, nil
 }
 
-// threadInfo is a conversation as its page shows it.
-type threadInfo struct {
-	ID           string            `json:"threadId"`
-	App          string            `json:"applicationId"`
-	Caller       string            `json:"caller,omitempty"`
-	Tenant       string            `json:"tenant,omitempty"`
-	User         string            `json:"user,omitempty"`
-	Endpoint     string            `json:"endpoint,omitempty"`
-	Created      time.Time         `json:"created"`
-	Used         time.Time         `json:"lastUsed"`
-	Interactions []interactionInfo `json:"interactions,omitempty"`
+// shownThread is a conversation as its page shows it.
+type shownThread struct {
+	ID           string             `json:"threadId"`
+	App          string             `json:"applicationId"`
+	Caller       string             `json:"caller,omitempty"`
+	Tenant       string             `json:"tenant,omitempty"`
+	User         string             `json:"user,omitempty"`
+	Endpoint     string             `json:"endpoint,omitempty"`
+	Created      time.Time          `json:"created"`
+	Used         time.Time          `json:"lastUsed"`
+	Interactions []shownInteraction `json:"interactions,omitempty"`
 }
 
-type interactionInfo struct {
+type shownInteraction struct {
 	Number   int   `json:"number"`
 	Messages []any `json:"messages"`
 }
 
-func threadPage(r *memory.Record) threadInfo {
-	page := threadInfo{
+func threadPage(r *memory.Record) shownThread {
+	page := shownThread{
 		ID: r.ID, App: r.App, Caller: r.Caller, Tenant: r.Tenant, User: r.User, Endpoint: r.Endpoint,
 		Created: r.Created.UTC(), Used: r.Used.UTC(),
 	}
 	for _, i := range r.Interactions {
-		shown := interactionInfo{Number: i.Number}
+		shown := shownInteraction{Number: i.Number}
 		for _, m := range i.Messages {
 			shown.Messages = append(shown.Messages, m)
 		}

@@ -93,7 +93,7 @@ func (g *Group) Cron(name string, s Schedule, now func() time.Time, f func(ctx c
 				observe(o)
 			}
 			if o.Err != nil && g.ctx.Err() == nil {
-				g.log.Error("scheduled job failed", "job", name, "err", o.Err, "took", o.Duration)
+				g.log.Error("scheduled job failed", "job", name, "error", o.Err, "duration", o.Duration)
 			}
 
 			end := o.Start.Add(o.Duration)

@@ -100,7 +100,7 @@ func (t *Threads) add(ctx context.Context, turn *Turn) error {
 			return w.lost
 		}
 	}
-	t.log.Warn("conversation turn waits for the store", "app", turn.App, "request", turn.RequestID, "err", err)
+	t.log.Warn("conversation turn waits for the store", "app", turn.App, "request_id", turn.RequestID, "error", err)
 	return fmt.Errorf("%w: %w", ErrPending, err)
 }
 
@@ -150,7 +150,7 @@ func (t *Threads) save(ctx context.Context, name thread) error {
 				return err
 			}
 			w.lost = err
-			t.log.Error("conversation turn is lost: the store refuses it", "app", w.turn.App, "request", w.turn.RequestID, "err", err)
+			t.log.Error("conversation turn is lost: the store refuses it", "app", w.turn.App, "request_id", w.turn.RequestID, "error", err)
 		}
 		t.pending.pop(name, q)
 	}

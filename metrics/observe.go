@@ -27,15 +27,29 @@ type endpointCounts struct {
 	tokens    [tokenTypes]atomic.Int64
 }
 
-// Observe counts an exchange of the application when it is over. It takes no
+// Observe counts an exchange of the application when it is over; of one of the
+// gateway's own only its attempts and tokens. It takes no
 // lock but when a window ends, and does not allocate. A nil App counts
 // nothing: what has no application is given to [Metrics.Unrouted].
 func (a *App) Observe(x *persist.Exchange) {
 	if a == nil {
 		return
 	}
-	a.totals.add(x)
+	if !x.Own {
+		a.observeRequest(x)
+	}
+	for i := range x.Attempts {
+		t := &x.Attempts[i]
+		if t.Endpoint < 0 || t.Endpoint >= len(a.endpoints) {
+			continue // not of this configuration
+		}
+		a.observeAttempt(a.endpoints[t.Endpoint], x, t, i == len(x.Attempts)-1)
+	}
+}
 
+// observeRequest counts what a client got.
+func (a *App) observeRequest(x *persist.Exchange) {
+	a.totals.add(x)
 	op := operationOf(x.Operation)
 	a.counts.requests[op][outcomeOf(x)].Add(1)
 	a.counts.durations[op].observe(x.Duration)
@@ -51,14 +65,6 @@ func (a *App) Observe(x *persist.Exchange) {
 		a.counts.misses.Add(1)
 	case "bypass":
 		a.counts.bypasses.Add(1)
-	}
-
-	for i := range x.Attempts {
-		t := &x.Attempts[i]
-		if t.Endpoint < 0 || t.Endpoint >= len(a.endpoints) {
-			continue // not of this configuration
-		}
-		a.observeAttempt(a.endpoints[t.Endpoint], x, t, i == len(x.Attempts)-1)
 	}
 }
 

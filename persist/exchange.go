@@ -19,6 +19,9 @@ type Exchange struct {
 	Tenant    string
 	User      string // the body's user member
 	Thread    string
+	// Own: the gateway asked for itself, such as for an embedding. It counts at
+	// the endpoint, and is no request of a client.
+	Own bool
 	// Operation is chat, completions or embeddings, or the path of another
 	// inference call such as images/generations.
 	Operation string

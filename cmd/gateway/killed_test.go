@@ -119,14 +119,32 @@ func takeTurn(ctx context.Context, client *http.Client, url, thread, nonce strin
 	return started, nil
 }
 
-// TestKillUnderLoadLosesNothingThatWasAnswered kills a gateway in the middle of
-// conversations and counts what its clients were told against what the next
-// one finds: every turn, each once and in order, and every prompt but those of
-// the last moment.
+// TestKillUnderLoadLosesNothingThatWasAnswered is killUnderLoad on PostgreSQL,
+// with prompts held back on disk when the kill comes.
 func TestKillUnderLoadLosesNothingThatWasAnswered(t *testing.T) {
+	address := dbtest.Postgres(t)
+	killUnderLoad(t, keepingEnv("DATABASE_URL="+address, "API_GATEWAY_DATA_DIR="+t.TempDir()),
+		func() (release func()) { return holdPrompts(t, address) },
+		func() eachRow {
+			conn, err := pgx.Connect(t.Context(), address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close(context.Background()) })
+			return func(query string, f func(row []string)) { eachPostgresRow(t, conn, query, f) }
+		})
+}
+
+// eachRow calls f with the columns of each row that a query finds, all texts.
+type eachRow func(query string, f func(row []string))
+
+// killUnderLoad kills a gateway in the middle of conversations and counts what
+// its clients were told against what the next one finds: every turn, each once
+// and in order, and every prompt but those of the last moment. hold is called
+// amid the load, and release after the kill; open opens the store.
+func killUnderLoad(t *testing.T, env []string, hold func() (release func()), open func() eachRow) {
+	t.Helper()
 	_, models := startModels(t)
-	address, dir := dbtest.Postgres(t), t.TempDir()
-	env := keepingEnv("DATABASE_URL="+address, "API_GATEWAY_DATA_DIR="+dir)
 	configuration := keepingConfig(models)
 	first := startGateway(t, configuration, env...)
 
@@ -149,7 +167,7 @@ func TestKillUnderLoadLosesNothingThatWasAnswered(t *testing.T) {
 		}
 	}
 	wait(some)
-	release := holdPrompts(t, address)
+	release := hold()
 	wait(enough)
 	killedAt := time.Now()
 	first.kill(t)
@@ -168,13 +186,9 @@ func TestKillUnderLoadLosesNothingThatWasAnswered(t *testing.T) {
 		t.Fatalf("the spool does not empty: %v", err)
 	}
 
-	conn, err := pgx.Connect(t.Context(), address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	known.checkTurns(t, conn)
-	known.checkPrompts(t, conn, killedAt)
+	each := open()
+	known.checkTurns(t, each)
+	known.checkPrompts(t, each, killedAt)
 	known.checkNextTurn(t, second.Base+"/lb/chat")
 }
 
@@ -193,10 +207,10 @@ func holdPrompts(t *testing.T, address string) (release func()) {
 
 // checkTurns: every answered turn is stored once, in the order of its
 // conversation. One that was being answered may be stored too.
-func (k *told) checkTurns(t *testing.T, conn *pgx.Conn) {
+func (k *told) checkTurns(t *testing.T, each eachRow) {
 	t.Helper()
 	stored := map[string][]string{} // by thread, request ids in order
-	eachRow(t, conn, `SELECT threadid, requestid, context::text FROM apigtwymemory ORDER BY id`, func(row []string) {
+	each(`SELECT threadid, requestid, CAST(context AS text) FROM apigtwymemory ORDER BY id`, func(row []string) {
 		if !strings.Contains(row[2], row[1]) {
 			t.Errorf("turn %s is stored as %s", row[1], row[2])
 		}
@@ -222,10 +236,10 @@ func (k *told) checkTurns(t *testing.T, conn *pgx.Conn) {
 
 // checkPrompts: the prompt of every answer is stored once, but for those of
 // the last moment.
-func (k *told) checkPrompts(t *testing.T, conn *pgx.Conn, killedAt time.Time) {
+func (k *told) checkPrompts(t *testing.T, each eachRow, killedAt time.Time) {
 	t.Helper()
 	stored := map[string]int{}
-	eachRow(t, conn, `SELECT requestid, prompt::text, completion::text FROM apigtwyprompts`, func(row []string) {
+	each(`SELECT requestid, CAST(prompt AS text), CAST(completion AS text) FROM apigtwyprompts`, func(row []string) {
 		stored[row[0]]++
 		if !k.asked[row[0]] || !strings.Contains(row[1], row[0]) || !strings.Contains(row[2], row[0]) {
 			t.Errorf("prompt %s is stored as %s, answered %s", row[0], row[1], row[2])
@@ -260,8 +274,8 @@ func (k *told) checkNextTurn(t *testing.T, url string) {
 	}
 }
 
-// eachRow calls f with the columns of each row, all texts.
-func eachRow(t *testing.T, conn *pgx.Conn, query string, f func(row []string)) {
+// eachPostgresRow is eachRow on PostgreSQL.
+func eachPostgresRow(t *testing.T, conn *pgx.Conn, query string, f func(row []string)) {
 	t.Helper()
 	rows, err := conn.Query(t.Context(), query)
 	if err != nil {

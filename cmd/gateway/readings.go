@@ -1,6 +1,10 @@
 package main
 
-import "aigateway/metrics"
+import (
+	"time"
+
+	"aigateway/metrics"
+)
 
 // readings are what the state says of itself at each scrape.
 func (st *state) readings() []metrics.Reading {
@@ -47,6 +51,16 @@ func (st *state) readings() []metrics.Reading {
 		s := st.writer.Stats()
 		gauge("prompts_waiting", "Prompts between their answer and the database, in memory and on disk.", float64(s.Queued+s.SpooledRows))
 		gauge("prompts_waiting_bytes", "Bytes of the prompts that wait, in memory and on disk.", float64(s.QueuedBytes+s.SpooledBytes))
+		blocked := 0.0
+		if s.Blocked {
+			blocked = 1
+		}
+		gauge("spool_blocked", "1 while prompts that wait cannot be written to disk, else 0.", blocked)
+		age := 0.0
+		if !s.OldestSpooled.IsZero() {
+			age = time.Since(s.OldestSpooled).Seconds()
+		}
+		gauge("spool_oldest_seconds", "About how long the oldest prompt on disk has waited.", age)
 		counter("prompts_stored_total", "Prompts that the database has.", s.Written)
 		counter("prompts_rejected_total", "Prompts that the database will never take.", s.Rejected)
 		counter("prompts_lost_total", "Prompts that could not be kept.", s.Lost)

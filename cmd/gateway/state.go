@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"aigateway/cache"
@@ -16,7 +15,6 @@ import (
 	"aigateway/gateway"
 	"aigateway/job"
 	"aigateway/memory"
-	"aigateway/metrics"
 	"aigateway/persist"
 )
 
@@ -35,7 +33,7 @@ type state struct {
 	threads *memory.Threads
 	history persist.Store
 	writer  *persist.Writer // of history; nil too in a command that stores none
-	runs    jobRuns
+	runs    invalidatorRuns
 }
 
 // databaseURL is the store that the settings name: the embedded one in the
@@ -129,6 +127,9 @@ func (st *state) show() gateway.StoreState {
 	if st.writer != nil {
 		s := st.writer.Stats()
 		shown.Waiting = s.Queued + s.SpooledRows
+		if s.Blocked {
+			shown.Spool = "prompts that wait cannot be written to disk: " + s.LastError
+		}
 	}
 	return shown
 }
@@ -166,9 +167,15 @@ func (st *state) start(jobs *job.Group, server *gateway.Server, settings *config
 		if err != nil {
 			return fmt.Errorf("BUG: a schedule that was checked: %w", err)
 		}
+		st.runs.deleted(inv.name, 0) // it shows before its first run
 		jobs.Cron("invalidator "+inv.name, schedule, time.Now, func(ctx context.Context) (int, error) {
-			return st.invalidate(ctx, inv, log)
-		}, nil)
+			start := time.Now()
+			return st.invalidate(ctx, inv, log, min(heldFor, schedule.Next(start).Sub(start)/2))
+		}, func(o job.Outcome) {
+			if o.Err != nil {
+				st.runs.note(inv.name, "failed")
+			}
+		})
 	}
 	return nil
 }
@@ -176,7 +183,7 @@ func (st *state) start(jobs *job.Group, server *gateway.Server, settings *config
 // invalidator is a job that deletes what has expired.
 type invalidator struct {
 	name, schedule string
-	run            func(ctx context.Context) (int, error)
+	run            func(ctx context.Context, progress func(rows int)) (int, error)
 }
 
 // invalidators are those of the features that are on.
@@ -194,27 +201,38 @@ func (st *state) invalidators(server *gateway.Server, settings *config.Settings)
 	return all
 }
 
-// invalidate runs one, unless another process does so right now.
-func (st *state) invalidate(ctx context.Context, inv invalidator, log *slog.Logger) (int, error) {
+// heldFor is how long after its time a scheduled run keeps its lock: the
+// other replicas, whose clocks may be as far behind, then leave that time to
+// it.
+const heldFor = 20 * time.Second
+
+// invalidate runs one, unless another process does so right now. A run that
+// went well keeps the lock until hold has passed since its start.
+func (st *state) invalidate(ctx context.Context, inv invalidator, log *slog.Logger, hold time.Duration) (int, error) {
 	start := time.Now()
 	unlock, ok, err := st.db.Lock(ctx, "invalidator "+inv.name)
 	if err != nil {
-		st.runs.note(inv.name, "failed", 0)
 		return 0, fmt.Errorf("taking the lock: %w", err)
 	}
 	if !ok {
-		st.runs.note(inv.name, "elsewhere", 0)
+		st.runs.note(inv.name, "elsewhere")
 		log.Info("another process deletes what has expired", "of", inv.name)
 		return 0, nil
 	}
 	defer unlock()
-	n, err := inv.run(ctx)
+	n, err := inv.run(ctx, func(rows int) {
+		st.runs.deleted(inv.name, rows)
+		log.Debug("deleting what has expired", "of", inv.name, "rows", rows)
+	})
 	if err != nil {
-		st.runs.note(inv.name, "failed", n)
 		return n, fmt.Errorf("deleting what has expired: %w", err)
 	}
-	st.runs.note(inv.name, "ok", n)
+	st.runs.note(inv.name, "ok")
 	log.Info("deleted what had expired", "of", inv.name, "rows", n, "duration_ms", time.Since(start).Milliseconds())
+	select {
+	case <-ctx.Done():
+	case <-time.After(hold - time.Since(start)):
+	}
 	return n, nil
 }
 
@@ -224,50 +242,4 @@ func (st *state) close() error {
 		return nil
 	}
 	return st.db.Close()
-}
-
-// jobRuns counts what became of the invalidators' runs.
-type jobRuns struct {
-	mu   sync.Mutex
-	runs map[[2]string]int64 // by name and outcome; guarded by mu
-	rows map[string]int64    // guarded by mu
-	last map[string]time.Time
-}
-
-func (r *jobRuns) note(name, outcome string, rows int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.runs == nil {
-		r.runs, r.rows, r.last = map[[2]string]int64{}, map[string]int64{}, map[string]time.Time{}
-	}
-	r.runs[[2]string{name, outcome}]++
-	r.rows[name] += int64(rows)
-	if outcome == "ok" {
-		r.last[name] = time.Now()
-	}
-}
-
-func (r *jobRuns) readings() []metrics.Reading {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var list []metrics.Reading
-	for of, n := range r.runs {
-		list = append(list, metrics.Reading{
-			Name: "invalidator_runs_total", Help: "Runs of the invalidators by how they ended; elsewhere: another process was at it.",
-			Counter: true, Value: float64(n), Labels: []string{"of", of[0], "outcome", of[1]},
-		})
-	}
-	for name, n := range r.rows {
-		list = append(list, metrics.Reading{
-			Name: "invalidator_rows_total", Help: "Rows that the invalidators deleted.",
-			Counter: true, Value: float64(n), Labels: []string{"of", name},
-		})
-	}
-	for name, at := range r.last {
-		list = append(list, metrics.Reading{
-			Name: "invalidator_last_success_timestamp_seconds", Help: "When an invalidator last ended well.",
-			Value: float64(at.Unix()), Labels: []string{"of", name},
-		})
-	}
-	return list
 }

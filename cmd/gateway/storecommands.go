@@ -69,7 +69,7 @@ func (cmd *invalidateCommand) Run(p *process) error {
 		if len(cmd.What) > 0 && !slices.Contains(cmd.What, inv.name) {
 			continue
 		}
-		n, err := state.invalidate(p.ctx, inv, log)
+		n, err := state.invalidate(p.ctx, inv, log, 0)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", inv.name, err))
 			continue

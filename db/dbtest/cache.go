@@ -63,10 +63,10 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		for _, want := range []*cache.Entry{e, bare} {
 			got, err := index.Get(t.Context(), app, want.Key)
 			ok(t, "getting", err)
-			same(t, "by key", got, want)
+			same(t, "by key", got, vectorless(want))
 			got, err = index.Entry(t.Context(), app, want.ID)
 			ok(t, "reading", err)
-			same(t, "by id", got, want)
+			same(t, "by id", got, vectorless(want))
 			if got.Created.Location() != time.UTC || got.Used.Location() != time.UTC {
 				t.Error("times are not UTC")
 			}
@@ -108,7 +108,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		}
 		got, err := index.Get(t.Context(), app, next.Key)
 		ok(t, "getting", err)
-		same(t, "replaced", got, next)
+		same(t, "replaced", got, vectorless(next))
 		if _, err := index.Entry(t.Context(), app, first.ID); !errors.Is(err, cache.ErrNotFound) {
 			t.Errorf("the replaced entry: got %v, want ErrNotFound", err)
 		}
@@ -117,7 +117,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		}
 		got, err = index.Get(t.Context(), other, next.Key)
 		ok(t, "getting", err)
-		same(t, "other application", got, foreign)
+		same(t, "other application", got, vectorless(foreign))
 	})
 
 	parallel(t, "of equal keys in one list the later stays", func(t *testing.T) {
@@ -127,7 +127,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		ok(t, "adding", index.Add(t.Context(), list))
 		got, err := index.Get(t.Context(), app, list[2].Key)
 		ok(t, "getting", err)
-		same(t, "stays", got, list[2])
+		same(t, "stays", got, vectorless(list[2]))
 		found := texts(t, index, app)
 		slices.Sort(found)
 		same(t, "all", found, []string{"other", "q"})
@@ -163,7 +163,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		for _, want := range []*cache.Entry{a, b} {
 			got, err := index.Entry(t.Context(), app, want.ID)
 			ok(t, "reading", err)
-			same(t, want.Text, got, want)
+			same(t, want.Text, got, vectorless(want))
 		}
 	})
 
@@ -196,8 +196,8 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		page, err := index.List(t.Context(), app, 0, 1)
 		ok(t, "listing", err)
 		want := entry(app, "6", 1, 0, 0)
-		want.ID, want.Vector = page[0].ID, nil
-		same(t, "listed", page[0], want)
+		want.ID = page[0].ID
+		same(t, "listed", page[0], vectorless(want))
 	})
 
 	parallel(t, "delete tells whether it was there", func(t *testing.T) {
@@ -353,7 +353,7 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 		same(t, "entries", texts(t, index, app), []string{"q"})
 		got, err := index.Get(t.Context(), app, e.Key)
 		ok(t, "getting", err)
-		same(t, "entry", got, e)
+		same(t, "entry", got, vectorless(e))
 		same(t, "nearest", len(near(t, index, query(app, cache.Cosine, 0, 1, 0, 0))), 1)
 	})
 
@@ -390,3 +390,10 @@ func runCache(t *testing.T, open func(t *testing.T) spec.DB) {
 
 // second returns a call's error.
 func second[T any](_ T, err error) error { return err }
+
+// vectorless is an entry as it is read: without its vector.
+func vectorless(e *cache.Entry) *cache.Entry {
+	without := *e
+	without.Vector = nil
+	return &without
+}

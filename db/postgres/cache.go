@@ -24,13 +24,13 @@ func (x *cacheIndex) db() *DB { return (*DB)(x) }
 
 const (
 	getSQL = `SELECT c.id, coalesce(c.key, ''), coalesce(c.requestid, ''), coalesce(c.bucket, ''), coalesce(c.scope, ''), coalesce(c.prompt, ''),
-	coalesce(c.model, ''), c.embedding, c.completion, c.marks, coalesce(c.timestamp_, 'epoch'), coalesce(u.used, c.timestamp_, 'epoch'), coalesce(u.hits, 0)
+	coalesce(c.model, ''), c.completion, c.marks, coalesce(c.timestamp_, 'epoch'), coalesce(u.used, c.timestamp_, 'epoch'), coalesce(u.hits, 0)
 FROM apigtwycache c LEFT JOIN apigtwycacheuse u ON u.id = c.id WHERE c.aiappname = $1 AND c.key = $2`
 	entrySQL = `SELECT c.id, coalesce(c.key, ''), coalesce(c.requestid, ''), coalesce(c.bucket, ''), coalesce(c.scope, ''), coalesce(c.prompt, ''),
-	coalesce(c.model, ''), c.embedding, c.completion, c.marks, coalesce(c.timestamp_, 'epoch'), coalesce(u.used, c.timestamp_, 'epoch'), coalesce(u.hits, 0)
+	coalesce(c.model, ''), c.completion, c.marks, coalesce(c.timestamp_, 'epoch'), coalesce(u.used, c.timestamp_, 'epoch'), coalesce(u.hits, 0)
 FROM apigtwycache c LEFT JOIN apigtwycacheuse u ON u.id = c.id WHERE c.aiappname = $1 AND c.id = $2`
 	listSQL = `SELECT c.id, coalesce(c.key, ''), coalesce(c.requestid, ''), coalesce(c.bucket, ''), coalesce(c.scope, ''), coalesce(c.prompt, ''),
-	coalesce(c.model, ''), NULL::vector, c.completion, c.marks, coalesce(c.timestamp_, 'epoch'), coalesce(u.used, c.timestamp_, 'epoch'), coalesce(u.hits, 0)
+	coalesce(c.model, ''), c.completion, c.marks, coalesce(c.timestamp_, 'epoch'), coalesce(u.used, c.timestamp_, 'epoch'), coalesce(u.hits, 0)
 FROM apigtwycache c LEFT JOIN apigtwycacheuse u ON u.id = c.id WHERE c.aiappname = $1 AND c.id < $2 ORDER BY c.id DESC LIMIT $3`
 )
 
@@ -83,16 +83,12 @@ func scanEntry(app string) pgx.RowToFunc[*cache.Entry] {
 	return func(row pgx.CollectableRow) (*cache.Entry, error) {
 		e := &cache.Entry{App: app}
 		var key, bucket []byte
-		var vector *pgvector.Vector
-		err := row.Scan(&e.ID, &key, &e.RequestID, &bucket, &e.Scope, &e.Text, &e.Model, &vector, &e.Answer, &e.Marks, &e.Created, &e.Used, &e.Hits)
+		err := row.Scan(&e.ID, &key, &e.RequestID, &bucket, &e.Scope, &e.Text, &e.Model, &e.Answer, &e.Marks, &e.Created, &e.Used, &e.Hits)
 		if err != nil {
 			return nil, err
 		}
 		copy(e.Key[:], key)
 		copy(e.Bucket[:], bucket)
-		if vector != nil {
-			e.Vector = vector.Slice()
-		}
 		e.Created, e.Used = e.Created.UTC(), e.Used.UTC()
 		return e, nil
 	}
@@ -130,11 +126,11 @@ func (x *cacheIndex) Add(ctx context.Context, entries []*cache.Entry) error {
 	ids := make([]int64, len(sorted))
 	batch := &pgx.Batch{}
 	for i, e := range sorted {
-		var vector *pgvector.Vector
+		var vector any // a pointer would be written as text
 		var dims *int
 		if e.Vector != nil {
-			v, width := pgvector.NewVector(e.Vector), len(e.Vector)
-			if vector = &v; halves(e.Vector) {
+			width := len(e.Vector)
+			if vector = pgvector.NewVector(e.Vector); halves(e.Vector) {
 				dims = &width
 			}
 		}

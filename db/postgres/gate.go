@@ -3,13 +3,14 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -27,15 +28,14 @@ const (
 	sweepBudget = 25 * time.Second
 	// checkBudget is how long a check may take: they come every second.
 	checkBudget = 2 * time.Second
-	// timeoutsInARow is how many callers in a row have to run out of time before
-	// the database, not their haste, is held to be the reason.
-	timeoutsInARow = 3
+	// answerBudget is how long a database may take to show that it is there
+	// after it has ended one connection.
+	answerBudget = 500 * time.Millisecond
 )
 
 // gate lets operations through to the database as long as it is there.
 type gate struct {
-	now      func() time.Time
-	timeouts atomic.Int32 // in a row
+	now func() time.Time
 
 	mu    sync.Mutex // guards what follows
 	up    bool
@@ -81,31 +81,47 @@ func (db *DB) try(ctx context.Context, budget time.Duration, what string, f func
 	defer cancel()
 
 	c, err := db.pool.Acquire(limited)
-	waiting := err != nil
-	if err == nil {
+	connected := err == nil
+	if connected {
 		err = f(limited, c)
 		c.Release()
 	}
 	if err == nil {
-		db.gate.timeouts.Store(0)
 		return nil
 	}
 
 	fault, down := reason(err)
-	late := errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		down = false // the caller left: that says nothing
-	case late && (ctx.Err() == nil && waiting || db.gate.timeouts.Add(1) >= timeoutsInARow):
-		fault, down = "no answer in time", true
-	case late:
+	case errors.Is(err, context.DeadlineExceeded), pgconn.Timeout(err):
+		// The caller's haste, or a database that is slow or silent: Check, which
+		// has more time, finds out which.
 		fault, down = "no answer in time", false
+	case down && connected && connectionLost(err):
+		down = !db.answers(ctx) // one connection can be lost without the rest
 	}
 	if down && db.gate.shut(began, fault) {
 		db.log.Warn("database is down", "fault", fault)
 		db.pool.Reset() // idle connections are as dead as the one that told
 	}
 	return &opError{what: what, fault: fault, down: down, cause: err}
+}
+
+// connectionLost reports that an error tells of the end of one connection.
+func connectionLost(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "57P01" || strings.HasPrefix(pg.Code, "08")
+	}
+	return true
+}
+
+// answers asks the database, on another connection, whether it is there.
+func (db *DB) answers(ctx context.Context) bool {
+	limited, cancel := context.WithTimeout(ctx, answerBudget)
+	defer cancel()
+	return db.pool.Ping(limited) == nil
 }
 
 // reason says in our own words why a statement did not work, and whether it
@@ -194,7 +210,6 @@ func (g *gate) shut(began time.Time, fault string) bool {
 
 // found notes that the database is up, and reports whether that is new.
 func (g *gate) found() bool {
-	g.timeouts.Store(0)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.up {
@@ -206,26 +221,88 @@ func (g *gate) found() bool {
 
 const checkSQL = `SELECT current_setting('transaction_read_only')`
 
-// Check asks the database whether it is there and can be written to.
+// Check asks the database whether it is there and can be written to, on a
+// connection of its own: those of the pool may all be busy. It is the only one
+// that takes no answer for an answer.
 func (db *DB) Check(ctx context.Context) error {
-	err := db.try(ctx, checkBudget, "checking the database", func(ctx context.Context, c *pgxpool.Conn) error {
-		var readOnly string
-		if err := c.QueryRow(ctx, checkSQL).Scan(&readOnly); err != nil {
-			return err
-		}
-		if readOnly == "on" {
-			return &pgconn.PgError{Code: "25006", Message: "read-only"}
+	began := db.gate.now()
+	limited, cancel := context.WithTimeout(ctx, checkBudget)
+	defer cancel()
+	err := db.ask(limited)
+	switch {
+	case err == nil:
+		if db.gate.found() {
+			db.log.Info("database is up again")
 		}
 		return nil
-	})
-	if err != nil {
-		if _, up := db.gate.open(); !up {
-			db.log.Debug("database is still down", "error", err)
+	case ctx.Err() != nil:
+		return fmt.Errorf("checking the database: %w", ctx.Err())
+	}
+	fault, _ := reason(err)
+	if errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err) {
+		fault = "no answer in time"
+	}
+	if db.gate.shut(began, fault) {
+		db.log.Warn("database is down", "fault", fault)
+		db.pool.Reset()
+	}
+	return &opError{what: "checking the database", fault: fault, down: true, cause: err}
+}
+
+// ask asks it on the connection that is kept for that, and on a new one when
+// that has been lost.
+func (db *DB) ask(ctx context.Context) error {
+	w := &db.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, up := db.gate.open(); !up {
+		w.drop(ctx) // what is true of an old session need not be of a new one
+	}
+	for {
+		if w.closed {
+			return net.ErrClosed
 		}
-		return err
+		kept := w.conn != nil
+		if !kept {
+			conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
+			if err != nil {
+				return err
+			}
+			w.conn = conn
+		}
+		var readOnly string
+		err := w.conn.QueryRow(ctx, checkSQL).Scan(&readOnly)
+		if err == nil && readOnly == "on" {
+			err = &pgconn.PgError{Code: "25006", Message: "read-only"}
+		}
+		if err == nil {
+			return nil
+		}
+		w.drop(ctx)
+		if !kept || ctx.Err() != nil {
+			return err
+		}
 	}
-	if db.gate.found() {
-		db.log.Info("database is up again")
+}
+
+// watch is the connection that Check asks on.
+type watch struct {
+	mu     sync.Mutex
+	conn   *pgx.Conn // nil until it is needed, and after a fault; guarded by mu
+	closed bool      // guarded by mu
+}
+
+func (w *watch) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	w.drop(context.Background())
+}
+
+// drop closes the connection. The caller holds mu.
+func (w *watch) drop(ctx context.Context) {
+	if w.conn != nil {
+		closeConn(ctx, w.conn)
+		w.conn = nil
 	}
-	return nil
 }

@@ -82,35 +82,70 @@ func TestASilentDatabaseIsDown(t *testing.T) {
 	wantUp(t, db)
 }
 
-func TestOnlyCallersInARowWhoRunOutOfTimeMeanThatItIsDown(t *testing.T) {
+func TestCallersWhoRunOutOfTimeDoNotMeanThatItIsDown(t *testing.T) {
 	db := opened(t)
-	slow := func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		defer cancel()
-		return db.do(ctx, "sleeping", func(ctx context.Context, c *pgxpool.Conn) error {
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		err := db.do(ctx, "sleeping", func(ctx context.Context, c *pgxpool.Conn) error {
 			_, err := c.Exec(ctx, `SELECT pg_sleep(10)`)
 			return err
 		})
-	}
-	for range 3 { // two, and one that is well
-		for range 2 {
-			if err := slow(); err == nil || errors.Is(err, ErrDown) {
-				t.Fatalf("got %v, want an error that is not ErrDown", err)
-			}
+		cancel()
+		if err == nil || errors.Is(err, ErrDown) {
+			t.Fatalf("got %v, want an error that is not ErrDown", err)
 		}
-		wantUp(t, db)
-	}
-	_, _ = slow(), slow()
-	wantDown(t, db, slow(), "no answer in time")
-	if err := db.Check(t.Context()); err != nil {
-		t.Fatal(err)
 	}
 	wantUp(t, db)
 }
 
+func TestABusyPoolIsNotADatabaseThatIsDown(t *testing.T) {
+	db := opened(t)
+	for range db.pool.Config().MaxConns {
+		c, err := db.pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+	}
+	if err := db.Check(t.Context()); err != nil || !db.State().Up {
+		t.Errorf("checking: %v, state %+v", err, db.State())
+	}
+}
+
+func TestOneLostConnectionIsNotADatabaseThatIsDown(t *testing.T) {
+	db := opened(t)
+	err := db.do(t.Context(), "ending itself", func(ctx context.Context, c *pgxpool.Conn) error {
+		_, err := c.Exec(ctx, `SELECT pg_terminate_backend(pg_backend_pid())`)
+		return err
+	})
+	if err == nil || errors.Is(err, ErrDown) {
+		t.Errorf("got %v, want an error that is not ErrDown", err)
+	}
+	wantUp(t, db)
+}
+
+func TestADatabaseIsFoundWritableAgain(t *testing.T) {
+	db := opened(t)
+	other := plain(t, db.pool.Config().ConnString())
+	name := other.Config().Database
+	exec(t, other, `ALTER DATABASE `+name+` SET default_transaction_read_only = on`)
+	exec(t, other, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	if err := db.Check(t.Context()); !errors.Is(err, ErrDown) {
+		t.Fatalf("checking: %v, want ErrDown", err)
+	}
+	exec(t, other, `ALTER DATABASE `+name+` RESET default_transaction_read_only`)
+	if err := db.Check(t.Context()); err != nil { // though its session was a read-only one
+		t.Fatalf("checking: %v", err)
+	}
+	wantUp(t, db)
+	if err := db.Cache().Add(t.Context(), []*cache.Entry{{App: "app", Created: time.Now(), Used: time.Now(), Answer: []byte("{}")}}); err != nil {
+		t.Errorf("adding: %v", err)
+	}
+}
+
 func TestACallerWhoLeavesSaysNothingOfTheDatabase(t *testing.T) {
 	db := opened(t)
-	for range 2 * timeoutsInARow {
+	for range 5 {
 		ctx, cancel := context.WithCancel(t.Context())
 		err := db.do(ctx, "sleeping", func(ctx context.Context, c *pgxpool.Conn) error {
 			cancel()

@@ -168,7 +168,7 @@ func (db *DB) build(ctx context.Context, conn *pgx.Conn, wanted []graph) error {
 		if _, err := conn.Exec(ctx, fmt.Sprintf(buildSQL, g.index(), g.kind, g.width, classOf(g.space))); err != nil {
 			return err
 		}
-		db.log.Info("built an index of the cache", "index", g.index(), "took", db.gate.now().Sub(began))
+		db.log.Info("built an index of the cache", "index", g.index(), "duration", db.gate.now().Sub(began))
 	}
 	return db.lookForGraphs(ctx, conn)
 }

@@ -35,6 +35,7 @@ type DB struct {
 	pool   *pgxpool.Pool
 	log    *slog.Logger
 	gate   gate
+	watch  watch
 	kind   string
 	schema int64
 	vector version // of the extension
@@ -195,6 +196,7 @@ func (db *DB) State() spec.State {
 func (db *DB) Close() error {
 	db.close.Do(func() {
 		db.gate.shut(db.gate.now(), "it is closed")
+		db.watch.close()
 		db.pool.Close()
 	})
 	return nil

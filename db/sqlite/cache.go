@@ -22,9 +22,9 @@ const entryColumns = `e.id, e.aiappname, e.key, e.requestid, e.bucket, e.scope, 
 const entryTables = ` FROM apigtwycache e JOIN apigtwycacheuse u ON u.id = e.id `
 
 const (
-	selectByKey = `SELECT ` + entryColumns + `, e.embedding` + entryTables + `WHERE e.aiappname = ? AND e.key = ?`
-	selectByID  = `SELECT ` + entryColumns + `, e.embedding` + entryTables + `WHERE e.id = ? AND e.aiappname = ?`
-	selectPage  = `SELECT ` + entryColumns + `, NULL` + entryTables + `WHERE e.aiappname = ? AND e.id < ? ORDER BY e.id DESC LIMIT ?`
+	selectByKey = `SELECT ` + entryColumns + entryTables + `WHERE e.aiappname = ? AND e.key = ?`
+	selectByID  = `SELECT ` + entryColumns + entryTables + `WHERE e.id = ? AND e.aiappname = ?`
+	selectPage  = `SELECT ` + entryColumns + entryTables + `WHERE e.aiappname = ? AND e.id < ? ORDER BY e.id DESC LIMIT ?`
 )
 
 // Get implements cache.Index.
@@ -63,15 +63,14 @@ func (x *index) List(ctx context.Context, app string, before int64, limit int) (
 func (x *index) entries(ctx context.Context, query string, args []any) (list []*cache.Entry, err error) {
 	err = x.reader.query(ctx, query, args, func(scan func(...any) error) error {
 		var e cache.Entry
-		var key, bucket, vector []byte
+		var key, bucket []byte
 		var created, used int64
 		if err := scan(&e.ID, &e.App, &key, &e.RequestID, &bucket, &e.Scope, &e.Text, &e.Model,
-			&e.Answer, &e.Marks, &created, &used, &e.Hits, &vector); err != nil {
+			&e.Answer, &e.Marks, &created, &used, &e.Hits); err != nil {
 			return err
 		}
 		copy(e.Key[:], key)
 		copy(e.Bucket[:], bucket)
-		e.Vector = floats(vector)
 		e.Created, e.Used = instant(created), instant(used)
 		list = append(list, &e)
 		return nil

@@ -1,0 +1,236 @@
+package gateway_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
+
+	"aigateway/db/dbtest"
+	"aigateway/db/postgres"
+	"aigateway/db/spec"
+)
+
+// newReplicas starts two gateways, each with models of its own, that share a
+// new database.
+func newReplicas(t *testing.T, configJSON string) (a, b *keeping) {
+	t.Helper()
+	url := dbtest.Postgres(t)
+	var dbs [2]spec.DB
+	for i := range dbs {
+		db, err := postgres.Open(t.Context(), url, spec.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dbs[i] = db
+	}
+	a = newKeepingOn(t, dbs[0], configJSON)
+	b = newKeepingOn(t, dbs[1], strings.ReplaceAll(configJSON, "{{sim}}", a.simURL)) // the same models: others' answers are none of theirs
+	t.Cleanup(func() { // b ends first, and looks for goroutines then
+		a.client.CloseIdleConnections()
+		a.server.CloseIdle(0)
+	})
+	return a, b
+}
+
+// untilTold makes a request and returns as soon as the client can know that it
+// has the whole answer: with [DONE] when it is streamed. end reads what
+// follows, which is nothing.
+func (k *keeping) untilTold(path, body string, headers ...string) (r reply, end func()) {
+	k.t.Helper()
+	resp := k.send(http.MethodPost, path, strings.NewReader(body), headers...)
+	end = func() {
+		k.t.Helper()
+		if rest, err := io.ReadAll(resp.Body); err != nil || strings.TrimSpace(string(rest)) != "" {
+			k.t.Errorf("after the end of an answer: %q, %v", rest, err)
+		}
+		resp.Body.Close()
+	}
+	r.status, r.header = resp.StatusCode, resp.Header
+	if n := resp.ContentLength; n >= 0 {
+		all, err := io.ReadAll(io.LimitReader(resp.Body, n))
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		r.body = string(all)
+		return r, end
+	}
+	var text strings.Builder
+	for lines := bufio.NewReader(resp.Body); !strings.HasSuffix(text.String(), "data: [DONE]\n"); {
+		line, err := lines.ReadString('\n')
+		if text.WriteString(line); err != nil {
+			k.t.Fatalf("%v after %q", err, text.String())
+		}
+	}
+	r.body = text.String()
+	return r, end
+}
+
+func TestTurnsThatAlternateBetweenReplicasSeeAllBefore(t *testing.T) {
+	a, b := newReplicas(t, applications(chatApp("bot", memoryOn, "gpt-4o")))
+	var told, headers []string
+	endLast := func() {}
+	for i := range 12 {
+		k := []*keeping{a, b}[i%2]
+		members := ""
+		if i%4 < 2 { // streams after both, and both after streams
+			members = `"stream":true,`
+		}
+		question := fmt.Sprintf("Question %d", i)
+		r, end := k.untilTold("/lb/bot", ask(members, question), headers...)
+		endLast()
+		endLast = end
+		thread := r.header.Get("X-Thread-Id")
+		if r.status != http.StatusOK || thread == "" || len(headers) > 0 && thread != headers[1] || r.header.Get("X-Thread-Status") != "" {
+			t.Fatalf("turn %d: %d, thread %q of %q: %s", i, r.status, thread, headers, r.body)
+		}
+		headers = []string{"X-Thread-Id", thread}
+		told = append(told, "user: "+question)
+		if diff := cmp.Diff(told, a.said()); diff != "" {
+			t.Fatalf("turn %d: the model was told (-want +got):\n%s", i, diff)
+		}
+		_, answer := r.text()
+		told = append(told, "assistant: "+answer)
+	}
+	endLast()
+}
+
+func TestTurnsThatReplicasTakeAtOnceAreAllKept(t *testing.T) {
+	a, b := newReplicas(t, applications(chatApp("bot", memoryOn, "gpt-4o")))
+	first := a.call(http.MethodPost, "/lb/bot", ask("", "Begin"))
+	thread := first.header.Get("X-Thread-Id")
+	const each = 6
+	var turns sync.WaitGroup
+	for i, k := range []*keeping{a, b} {
+		for n := range each {
+			turns.Go(func() {
+				members := ""
+				if n%2 == 0 {
+					members = `"stream":true,`
+				}
+				r := k.call(http.MethodPost, "/lb/bot", ask(members, fmt.Sprintf("Question %d of replica %d", n, i)), "X-Thread-Id", thread)
+				if r.status != http.StatusOK || r.header.Get("X-Thread-Status") != "" {
+					t.Errorf("%d, status %q: %s", r.status, r.header.Get("X-Thread-Status"), r.body)
+				}
+			})
+		}
+	}
+	turns.Wait()
+	_, _, page := b.get("/sessions/bot/"+thread, "Authorization", "Bearer "+adminKey)
+	interactions := gjson.Get(page, "interactions").Array()
+	seen := map[string]bool{}
+	for _, in := range interactions {
+		question, answer := in.Get("messages.0.content").String(), in.Get("messages.1.content").String()
+		if in.Get("messages.#").Int() != 2 || !strings.Contains(answer, question) || seen[question] {
+			t.Errorf("a turn was stored as %s", in)
+		}
+		seen[question] = true
+	}
+	if len(seen) != 2*each+1 || interactions[0].Get("messages.0.content").String() != "Begin" {
+		t.Errorf("%d turns are kept, want %d, the first first: %s", len(seen), 2*each+1, page)
+	}
+}
+
+func TestThreadEndedOnOneReplicaIsUnknownToTheOther(t *testing.T) {
+	a, b := newReplicas(t, applications(chatApp("bot", memoryOn, "gpt-4o")))
+	admin := []string{"Authorization", "Bearer " + adminKey}
+	for _, c := range []struct{ name, path string }{
+		{"ended", "/sessions/bot/"},
+		{"erased", "/sessions?user="},
+	} {
+		_, h, _ := a.post("/lb/bot", ask(`"user":"ann",`, "Hello"))
+		thread := h.Get("X-Thread-Id")
+		if status, _, body := b.post("/lb/bot", ask("", "And on"), "X-Thread-Id", thread); status != http.StatusOK {
+			t.Fatalf("%s: before: %d %s", c.name, status, body)
+		}
+		target := c.path + thread
+		if c.name == "erased" {
+			target = c.path + "ann"
+		}
+		if status, _, body := a.do(http.MethodDelete, target, "", admin...); status >= 300 {
+			t.Fatalf("%s: %d %s", c.name, status, body)
+		}
+		for i, k := range []*keeping{a, b} {
+			if status, _, body := k.post("/lb/bot", ask("", "And on"), "X-Thread-Id", thread); status != http.StatusBadRequest || gjson.Get(body, "error.code").String() != "invalidPayload" {
+				t.Errorf("%s: replica %d: %d %s", c.name, i, status, body)
+			}
+			if status, _, _ := k.get("/sessions/bot/"+thread, admin...); status != http.StatusNotFound {
+				t.Errorf("%s: replica %d reads it: %d", c.name, i, status)
+			}
+		}
+	}
+}
+
+func TestEntryMadeOnOneReplicaIsAHitOnTheOther(t *testing.T) {
+	a, b := newReplicas(t, applications(embedApp, chatApp("bot", cacheOn, "gpt-4o")))
+	admin := []string{"Authorization", "Bearer " + adminKey}
+	question := ask("", "How do I reset my router?")
+	_, _, first := a.post("/lb/bot", question)
+	a.entries("bot", 1)
+	chats, embeddings := a.sim.Calls("gpt-4o"), a.sim.Calls("embed-ada-002")
+	calls := func() [2]int {
+		return [2]int{a.sim.Calls("gpt-4o") - chats, a.sim.Calls("embed-ada-002") - embeddings}
+	}
+	hit := func(k *keeping, body, layer string) (entry string) {
+		t.Helper()
+		status, h, answer := k.post("/lb/bot", body, "Cache-Control", "no-store")
+		if status != http.StatusOK || h.Get("X-Cache") != "hit" || h.Get("X-Cache-Layer") != layer || answer != first {
+			t.Errorf("%d, x-cache %q, layer %q, want the %s layer's hit: %s", status, h.Get("X-Cache"), h.Get("X-Cache-Layer"), layer, answer)
+		}
+		return h.Get("X-Cache-Entry")
+	}
+
+	// Near without having met the text itself, then the text itself, which the
+	// database has.
+	near := hit(b, ask("", "Please tell me how I can reset my router"), "semantic")
+	if got := calls(); got != [2]int{0, 1} {
+		t.Errorf("calls of the chat and the embedding model: %v, want one embedding", got)
+	}
+	same := hit(b, question, "exact")
+	if got := calls(); got != [2]int{0, 1} {
+		t.Errorf("calls after the exact hit: %v, want none more", got)
+	}
+	if near == "" || near != same {
+		t.Errorf("entries %q and %q, want the same", near, same)
+	}
+
+	// Deleted on the one, it is forgotten by the other: in 30 seconds.
+	if status, _, body := a.do(http.MethodDelete, "/cache/bot/"+same, "", admin...); status != http.StatusNoContent {
+		t.Fatalf("deleting: %d %s", status, body)
+	}
+	b.advance(31 * time.Second)
+	for i, k := range []*keeping{a, b} {
+		for _, body := range []string{question, ask("", "Please tell me how I can reset my router")} {
+			if _, h, _ := k.post("/lb/bot", body, "Cache-Control", "no-store"); h.Get("X-Cache") != "miss; reason=no-store" {
+				t.Errorf("replica %d: x-cache %q after the entry's end", i, h.Get("X-Cache"))
+			}
+		}
+	}
+}
+
+func TestEntryIsReadFromTheDatabaseWithoutAnEmbedding(t *testing.T) {
+	a, b := newReplicas(t, applications(embedApp, chatApp("bot", cacheOn, "gpt-4o")))
+	for i, members := range []string{"", `"stream":true,`} {
+		body := ask(members, "What is a gateway "+fmt.Sprint(i)+"?")
+		_, first := replyOf(a.post("/lb/bot", body)).text()
+		a.entries("bot", i+1)
+		status, h, answer := b.post("/lb/bot", body)
+		if _, again := replyOf(status, h, answer).text(); h.Get("X-Cache-Layer") != "exact" || again != first {
+			t.Errorf("layer %q: %q, want %q", h.Get("X-Cache-Layer"), again, first)
+		}
+	}
+	if chat, embedding := b.sim.Calls("gpt-4o"), b.sim.Calls("embed-ada-002"); chat != 0 || embedding != 0 {
+		t.Errorf("the other replica asked its models %d and %d times", chat, embedding)
+	}
+}
+
+func replyOf(status int, h http.Header, body string) *reply {
+	return &reply{status: status, header: h, body: body}
+}
