@@ -10,7 +10,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test clients race fuzz bench lint fmt check cover generate reproducible
+.PHONY: help run demo build test clients race canary fuzz bench lint fmt check cover generate reproducible
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,13 @@ test: ## run every test
 	$(WITHDB) $(GO) test ./...
 
 clients: ## run the tests with the official clients only (needs Node for the JavaScript ones)
-	$(GO) test -count=1 -run Client -v ./cmd/gateway
+	$(WITHDB) $(GO) test -count=1 -run Client -v ./cmd/gateway
 
 race: ## run every test under the race detector
 	$(WITHDB) $(GO) test -race ./...
+
+canary: ## 100,000 requests in which nothing may cross
+	CANARY=100000 $(WITHDB) $(GO) test -count=1 -timeout 20m -run Canary -v ./gateway
 
 fuzz: ## run each fuzz target for FUZZTIME (20s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

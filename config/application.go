@@ -132,8 +132,10 @@ type SearchContent struct {
 	// Term is the body's member that is embedded: messages for chat, prompt
 	// for completions.
 	Term string `json:"term" default:"messages" enum:"messages|prompt"`
-	// IncludeRoles are the roles whose messages are embedded, separated by
-	// commas: system, user, assistant, developer, tool.
+	// IncludeRoles are the roles whose messages may be embedded, separated by
+	// commas: system, user, assistant, developer, tool. All but the last user
+	// message has to be equal anyway, so it tells whether that is embedded;
+	// without user only the exact layer answers.
 	IncludeRoles string `json:"includeRoles" default:"system,user,assistant" example:"\"system,user\""`
 }
 
