@@ -34,7 +34,7 @@ race: ## run every test under the race detector
 	$(WITHDB) $(GO) test -race ./...
 
 canary: ## 100,000 requests in which nothing may cross
-	CANARY=100000 $(WITHDB) $(GO) test -count=1 -timeout 20m -run Canary -v ./gateway
+	CANARY=100000 $(WITHDB) $(GO) test -count=1 -timeout 20m -run NothingCrosses -v ./gateway
 
 fuzz: ## run each fuzz target for FUZZTIME (20s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

@@ -22,6 +22,7 @@ import (
 	"aigateway/db/dbtest"
 	"aigateway/db/postgres"
 	"aigateway/db/spec"
+	"aigateway/persist"
 )
 
 // canaryRequests is how many requests TestNothingCrosses sends; CANARY in the
@@ -325,7 +326,7 @@ func (f *flock) wantThreadsWhole() (turns int) {
 func (f *flock) wantRowsWhole() {
 	t := f.k.t
 	for _, c := range f.all {
-		row, err := f.k.db.Prompts().Record(t.Context(), c.app, c.id)
+		row, err := f.k.db.Prompts().Record(t.Context(), persist.Ref{App: c.app, RequestID: c.id, Caller: c.caller.id, Tenant: c.caller.tenant})
 		if err != nil {
 			t.Errorf("%+v: its row: %v", *c, err)
 			continue

@@ -86,7 +86,7 @@ func TestWhatCanBeReadIsNotDeletedAndTheRestIs(t *testing.T) {
 					t.Errorf("deleted the second time (-want +got):\n%s", diff)
 				}
 				// What was said an hour and a moment later stays in any case.
-				if _, err := db.Prompts().Record(t.Context(), "bot", "again"); err != nil {
+				if _, err := db.Prompts().Record(t.Context(), persist.Ref{App: "bot", RequestID: "again"}); err != nil {
 					t.Errorf("the later request: %v", err)
 				}
 				if status, _, _ := k.get("/sessions/bot/" + h.Get("X-Thread-Id")); status != http.StatusOK {

@@ -75,7 +75,7 @@ func (s *Server) persist(in *inbound, x *persist.Exchange) {
 // showRequest answers with the stored row of a request, to the caller that
 // made it and to the admin.
 func (s *Server) showRequest(c *gin.Context) error {
-	record, _, err := s.record(c)
+	record, err := s.record(c)
 	if err != nil {
 		return err
 	}
@@ -93,13 +93,7 @@ func (s *Server) vote(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if !v.admin && !v.anonymous { // a caller votes on what was answered to it
-		if _, _, err := s.record(c); err != nil {
-			return err
-		}
-	}
-	err = s.history.Vote(c.Request.Context(), persist.Vote{App: v.app.AppID, RequestID: c.Param("request"), Caller: v.caller, Up: up, At: s.now()})
-	if err != nil {
+	if err := s.history.Vote(c.Request.Context(), persist.Vote{Ref: requestOf(v, c), Up: up, At: s.now()}); err != nil {
 		return historyFault(err)
 	}
 	c.Status(http.StatusNoContent)
@@ -118,28 +112,30 @@ func (s *Server) historian(c *gin.Context) (*visitor, error) {
 	return v, nil
 }
 
+// requestOf is the request that the path names, as far as it is the visitor's.
+func requestOf(v *visitor, c *gin.Context) persist.Ref {
+	return persist.Ref{App: v.app.AppID, RequestID: c.Param("request"), Caller: v.caller, Tenant: v.tenant, Any: v.admin}
+}
+
 // record returns the stored row that the path names, if the visitor may see
 // it. To others it is as if there was none.
-func (s *Server) record(c *gin.Context) (*persist.Record, *visitor, error) {
+func (s *Server) record(c *gin.Context) (*persist.Record, error) {
 	v, err := s.historian(c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if v.anonymous && !v.admin {
 		// Request ids are the clients' to choose, and so to guess.
-		return nil, nil, &refusal{
+		return nil, &refusal{
 			http.StatusUnauthorized, codeUnauthorized,
 			"Where no callers are configured, stored requests are for the admin: send the gateway's key as Authorization: Bearer.", "",
 		}
 	}
-	record, err := s.history.Record(c.Request.Context(), v.app.AppID, c.Param("request"))
-	if err == nil && !v.admin && (record.Caller != v.caller || record.Tenant != v.tenant) {
-		err = persist.ErrNotFound
-	}
+	record, err := s.history.Record(c.Request.Context(), requestOf(v, c))
 	if err != nil {
-		return nil, nil, historyFault(err)
+		return nil, historyFault(err)
 	}
-	return record, v, nil
+	return record, nil
 }
 
 func historyFault(err error) error {

@@ -41,10 +41,11 @@ func (m *message) equal(o *message) bool { return m.role == o.role && m.mean() =
 
 // mean returns a text that two messages share when they say the same: role,
 // name, content, refusal, tool calls and the call that is answered, whatever
-// the order of members, escapes and white space. Content that is a string is
-// the same as one text part; nothing is the same as an empty text. Members that
-// only answers have (annotations, audio, logprobs) do not count, because
-// clients leave them out when they send an answer back.
+// the order of members, escapes and white space in JSON. Content that is a
+// string is the same as one text part; nothing is the same as an empty text.
+// Not all clients send an answer back as they got it: white space at either
+// end of a text does not count, nor do members that only answers have
+// (annotations, audio, logprobs).
 func (m *message) mean() string {
 	if m.meaning != "" {
 		return m.meaning
@@ -78,14 +79,15 @@ func (m *message) mean() string {
 			b.WriteString(s)
 		}
 	}
-	text := func(kind byte, s string) {
+	some := func(kind byte, s string) {
 		if s != "" {
 			add(kind, s)
 		}
 	}
+	text := func(kind byte, s string) { some(kind, strings.TrimSpace(s)) }
 	add('r', m.role)
-	text('n', name.String())
-	text('i', call.String())
+	some('n', name.String())
+	some('i', call.String())
 	if content.IsArray() {
 		content.ForEach(func(_, part gjson.Result) bool {
 			switch part.Get("type").String() {

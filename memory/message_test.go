@@ -32,6 +32,14 @@ func TestMessagesAreComparedByWhatTheySay(t *testing.T) {
 		{`{"role":"assistant","function_call":{"name":"f","arguments":"{ }"}}`, `{"role":"assistant","function_call":{"arguments":"{}","name":"f"}}`, true},
 		{`{"role":"user","content":[{"type":"image_url","image_url":{"url":"u","detail":"low"}}]}`, `{"role":"user","content":[{"image_url":{"detail":"low","url":"u"},"type":"image_url"}]}`, true},
 		{`{"role":"user","content":[{"type":"image_url","image_url":{"url":"u"}}]}`, `{"role":"user","content":[{"type":"image_url","image_url":{"url":"v"}}]}`, false},
+		// White space at the ends, but nowhere else.
+		{`{"role":"assistant","content":" Four.\n\n"}`, `{"role":"assistant","content":"Four."}`, true},
+		{`{"role":"assistant","content":"\u00a0Four.\r\n"}`, `{"role":"assistant","content":[{"type":"text","text":"\tFour."}]}`, true},
+		{`{"role":"assistant","content":null,"refusal":"No. "}`, `{"role":"assistant","content":[{"type":"refusal","refusal":"No."}]}`, true},
+		{`{"role":"assistant","content":" \n"}`, `{"role":"assistant","content":null}`, true},
+		{`{"role":"tool","tool_call_id":"c1","content":"4\n"}`, `{"role":"tool","tool_call_id":"c1","content":"4"}`, true},
+		{`{"role":"user","content":"a  b"}`, `{"role":"user","content":"a b"}`, false},
+		{`{"role":"user","name":"n","content":"a"}`, `{"role":"user","name":"n ","content":"a"}`, false},
 		// No text imitates the mark of another member.
 		{`{"role":"user","content":"at1 b"}`, `{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}`, false},
 		{`{"role":"user","name":"n","content":""}`, `{"role":"user","content":"n"}`, false},

@@ -2,10 +2,16 @@ package memory
 
 import "slices"
 
-// maxEnds bounds the work on a request that is made to need much of it: what a
-// client sends again must end in one of its last so many blocks. Clients end
-// it in the last but one.
-const maxEnds = 64
+// What bounds the work on a request that is made to need much of it: the work
+// grows with maxEnds times the messages of the request and of the thread.
+const (
+	// maxMessages is how many messages a request that goes on with a
+	// conversation may have: as many of 30 tokens fill a context of 128,000.
+	maxMessages = 4096
+	// maxEnds: what a client sends again must end in one of the request's last
+	// so many blocks. Clients end it in the last but one.
+	maxEnds = 64
+)
 
 // unsaid returns the messages of a request that the thread does not hold.
 // Clients that keep the conversation themselves send it again, whole or
@@ -35,11 +41,13 @@ func unsaid(asked []*message, thread []interaction) []*message {
 		}
 		fresh = append(fresh, opening[same:]...)
 	}
-	for _, m := range asked[min(len(opening), end):end] {
-		if !m.instructs() || unseen || slices.ContainsFunc(stored, m.equal) {
-			continue
+	if end > 0 && !unseen {
+		known := instructions(stored)
+		for _, m := range asked[len(opening):end] {
+			if m.instructs() && !known[m.mean()] {
+				fresh = append(fresh, m)
+			}
 		}
-		fresh = append(fresh, m)
 	}
 	return append(fresh, asked[max(len(opening), end):]...)
 }
@@ -63,10 +71,21 @@ func inForce(stored []*message) []*message {
 		if len(group) == 0 {
 			continue
 		}
-		known = append(slices.Clone(known[:max(0, len(known)-len(group))]), group...)
+		known = append(known[:max(0, len(known)-len(group))], group...)
 		i += len(group)
 	}
 	return known
+}
+
+// instructions returns what the system's messages of a conversation say.
+func instructions(stored []*message) map[string]bool {
+	said := map[string]bool{}
+	for _, m := range stored {
+		if m.instructs() {
+			said[m.mean()] = true
+		}
+	}
+	return said
 }
 
 // block is what a user said and what answered it, without the system's
@@ -116,18 +135,57 @@ func resent(asked, stored []*message, gap int) (end int, unseen bool) {
 // several the longest, and how many messages of b it holds; 0 when there is
 // none. trimmed: b may lack messages at its front.
 func lastWithin(b block, old []block, trimmed bool) (at, n int) {
+	var within []int
+	if trimmed {
+		within = borders(b)
+	}
 	for q, o := range slices.Backward(old) {
-		for from := range o {
-			rest := o[from:]
-			if len(rest) > n && len(rest) <= len(b) && rest[len(rest)-1].answers() && same(rest, b[:len(rest)]) {
-				at, n = q, len(rest)
-			}
-			if !trimmed {
-				break
-			}
+		long := 0
+		switch {
+		case !o[len(o)-1].answers():
+		case trimmed:
+			long = overlap(o, b, within)
+		case len(o) <= len(b) && same(o, b[:len(o)]):
+			long = len(o)
+		}
+		if long > n {
+			at, n = q, long
 		}
 	}
 	return at, n
+}
+
+// overlap returns with how many messages, at most, o ends and b begins; within
+// are b's borders. This is the search of Knuth, Morris and Pratt (SIAM Journal
+// on Computing 6, 1977): no message of o is gone back to.
+func overlap(o, b block, within []int) int {
+	n := 0
+	for _, m := range o {
+		n = longer(b, within, n, m)
+	}
+	return n
+}
+
+// borders returns for each front of b with how many messages, at most and not
+// with all, it both begins and ends.
+func borders(b block) []int {
+	within := make([]int, len(b))
+	for i := 1; i < len(b); i++ {
+		within[i] = longer(b, within, within[i-1], b[i])
+	}
+	return within
+}
+
+// longer returns with how many messages b begins at the end of a text in which
+// m comes after n of them.
+func longer(b block, within []int, n int, m *message) int {
+	for n > 0 && (n == len(b) || !b[n].equal(m)) {
+		n = within[n-1]
+	}
+	if b[n].equal(m) {
+		n++
+	}
+	return n
 }
 
 // accounted reports whether the blocks at the front of a request are all among

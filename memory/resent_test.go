@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"aigateway/openai"
 )
 
 // Each case is a thread, the messages of the next request, and those that are
@@ -40,6 +42,8 @@ func TestResentMessagesAreNotTakenTwice(t *testing.T) {
 		{"a turn of somebody else in between", l("u: 1", "a: 2", "|", "u: theirs", "a: t", "|", "u: 3", "a: 4"), l("u: 1", "a: 2", "u: 3", "a: 4", "u: 5"), l("u: 5")},
 		{"equal turns", l("u: 1", "a: ok", "|", "u: 1", "a: ok"), l("u: 1", "a: ok", "u: 1", "a: ok", "u: 1"), l("u: 1")},
 		{"equal turns beyond those stored", l("u: 1", "a: ok"), l("u: 1", "a: ok", "u: 1", "a: ok", "u: 1"), l("u: 1", "a: ok", "u: 1")},
+		{"an answer without its white space", l("u: 1", "a: 2\n\n", "|", "u: 3", "a: \n4"), l("u: 1", "a: 2", "u: 3", "a: 4", "u: 5"), l("u: 5")},
+		{"white space around all", l("s: x", "u: 1", "a: 2"), l("s: x\n", "u: 1 ", "a: 2 ", "u: 5 "), l("u: 5 ")},
 		{"nothing new", l("u: 1", "a: 2"), l("u: 1", "a: 2"), nil},
 		{"nothing but the system's message", l("s: x", "u: 1", "a: 2"), l("s: x"), nil},
 
@@ -191,5 +195,74 @@ func TestResentMessagesAreSoughtBehindABoundedNumberOfNewRounds(t *testing.T) {
 		if got := len(unsaid(messagesOf(rawsOf(asked)), stored)); got != tt.want {
 			t.Errorf("%d rounds: %d messages are new, want %d", tt.rounds, got, tt.want)
 		}
+	}
+}
+
+// Very many messages may be stored, and sent again. The work grows with their
+// number, not with its square: with that it would not end before the tests'
+// time is up.
+func TestWorkOnResentMessagesGrowsWithTheirNumber(t *testing.T) {
+	const many = 300_000
+	raw := func(messages ...string) [][]byte { return rawsOf(messages) }
+	var rules [][]byte
+	for i := range many {
+		rules = append(rules, fmt.Appendf(nil, `{"role":"system","content":"%d"}`, i))
+	}
+	changes, questions := slices.Repeat(raw("s: new", "u: 1"), many), slices.Repeat(raw("u: 1"), many)
+	for _, tt := range []struct {
+		name          string
+		stored, asked [][]byte
+		want          int
+	}{
+		{"system's messages in the middle", slices.Concat(raw("u: 1"), rules, raw("a: 2")), slices.Concat(raw("u: 1"), rules, raw("a: 2", "u: 3")), 1},
+		{"system's messages that change one by one", slices.Concat(rules, changes, raw("a: 2")), slices.Concat(rules, raw("s: new", "u: 3")), 1},
+		{"nearly equal rounds", slices.Concat(questions, raw("a: 2")), slices.Concat(questions, raw("a: other", "u: 3")), many + 2},
+	} {
+		stored := []interaction{{0, messagesOf(tt.stored)}}
+		if got := len(unsaid(messagesOf(tt.asked), stored)); got != tt.want {
+			t.Errorf("%s: %d messages are new, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestOverlapIsTheLongest(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		words := rapid.SliceOfN(rapid.SampledFrom([]string{"u: x", "u: y"}), 1, 8)
+		o, b := block(messagesOf(rawsOf(words.Draw(rt, "o")))), block(messagesOf(rawsOf(words.Draw(rt, "b"))))
+		want := min(len(o), len(b))
+		for !same(o[len(o)-want:], b[:want]) {
+			want--
+		}
+		if got := overlap(o, b, borders(b)); got != want {
+			rt.Errorf("%d, want %d", got, want)
+		}
+	})
+}
+
+func TestMoreMessagesThanCanBeComparedAreRefused(t *testing.T) {
+	m := NewThreads(newFakeStore(), Options{}).For(Settings{App: "app"})
+	c := &talk{t: t, m: m}
+	many := slices.Repeat(l("u: 1"), maxMessages+1)
+	c.turn("a: 2", many...) // the first turn is compared with nothing
+	for n, refused := range map[int]bool{maxMessages: false, maxMessages + 1: true} {
+		req := request(t, many[:n]...)
+		before := string(req.Bytes())
+		_, err := m.Expand(t.Context(), c.id, Owner{}, req)
+		var bad *openai.RequestError
+		if errors.As(err, &bad) != refused || !refused && err != nil {
+			t.Errorf("%d messages: %v", n, err)
+		}
+		if refused && (bad.Param != "messages" || string(req.Bytes()) != before) {
+			t.Errorf("parameter %q, or the request has changed", bad.Param)
+		}
+	}
+}
+
+func TestAnswerIsStoredWithItsWhiteSpace(t *testing.T) {
+	c := &talk{t: t, m: NewThreads(newFakeStore(), Options{}).For(Settings{App: "app"})}
+	c.turn("a: 2\n", "u: 1")
+	got := c.turn("a: 4", "u: 1", "a: 2", "u: 3")
+	if diff := cmp.Diff(l("u: 1", "a: 2\n", "u: 3"), got); diff != "" {
+		t.Errorf("the endpoint sees (-want +got)\n%s", diff)
 	}
 }

@@ -29,8 +29,9 @@ type Thread struct {
 // conversation, and does not ask the store. nil and a request without messages
 // are no conversation.
 //
-// Errors: *InvalidThread, *UnavailableError, *NothingNew, *TooLong; the
-// request is then unchanged.
+// Errors: *InvalidThread, *UnavailableError, *NothingNew, *TooLong, and an
+// *openai.RequestError for more messages than can be compared with those of a
+// conversation, which are 4,096; the request is then unchanged.
 func (m *Memory) Expand(ctx context.Context, id string, who Owner, req *openai.Request) (*Thread, error) {
 	if m == nil || !req.HasMessages {
 		return nil, nil
@@ -56,6 +57,10 @@ func (m *Memory) Expand(ctx context.Context, id string, who Owner, req *openai.R
 	r, err := m.load(ctx, id, who, false, m.keep())
 	if err != nil {
 		return nil, err
+	}
+	if len(asked) > maxMessages {
+		return nil, &openai.RequestError{Param: "messages", Message: fmt.Sprintf(
+			"The request has %d messages. In a conversation that goes on it may have %d: send those that are new.", len(asked), maxMessages)}
 	}
 	t.id, t.endpoint = r.ID, r.Endpoint
 	stored := parse(r.Interactions)

@@ -86,7 +86,7 @@ func (s *fakeStore) Insert(ctx context.Context, records []*Record) ([]int, error
 	return rejected, nil
 }
 
-func (s *fakeStore) Record(context.Context, string, string) (*Record, error) {
+func (s *fakeStore) Record(context.Context, Ref) (*Record, error) {
 	return nil, ErrNotFound
 }
 func (s *fakeStore) Vote(context.Context, Vote) error { return ErrNotFound }

@@ -3,7 +3,6 @@ package persist
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -20,7 +19,7 @@ import (
 // One goroutine may append and sync while another reads and passes rows by.
 type folder struct {
 	path    string
-	lock    io.Closer
+	lock    *os.File
 	spooled *tally
 	keep    int64 // bytes of rows kept in memory to spare reading them back
 	misread int   // times that the first segment could not be read; of the reader
@@ -33,6 +32,7 @@ type folder struct {
 	at        int64      // where the next row begins in the first segment
 	behind    int        // rows that come out before those in memory
 	live      []liveRow  // the last rows, in memory
+	abandoned bool       // nobody uses the folder any more
 	liveBytes int64
 }
 
@@ -250,10 +250,14 @@ func (f *folder) readLive(rows int) batch {
 }
 
 // done passes by the rows of a batch that read returned: they are in the
-// database, or lost.
-func (f *folder) done(b batch) {
+// database, or lost. It reports false when the folder was left meanwhile: then
+// they are counted already, or come again.
+func (f *folder) done(b batch) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.abandoned {
+		return false
+	}
 	f.spooled.rows.Add(-int64(b.rows))
 	b.segment.left -= b.rows
 	f.at = b.end
@@ -284,6 +288,7 @@ func (f *folder) done(b batch) {
 	if f.behind == 0 && len(f.live) > 0 {
 		f.at = f.live[0].start
 	}
+	return true
 }
 
 // rows returns how many rows are to come out.
@@ -300,9 +305,14 @@ func (f *folder) close() {
 	if f.out != nil {
 		f.seal()
 	}
+	f.uncount()
+	f.lock.Close()
+}
+
+// uncount takes the folder out of the tally. f.mu is held.
+func (f *folder) uncount() {
 	for _, s := range f.segments {
 		f.spooled.rows.Add(-int64(s.left))
 		f.spooled.bytes.Add(-s.size)
 	}
-	f.lock.Close()
 }

@@ -5,7 +5,6 @@ package persist
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 )
@@ -15,7 +14,7 @@ const foldersLock = true
 
 // lockFile takes the lock that a file stands for, which ends with the process
 // at the latest. ok is false when another process has it.
-func lockFile(path string) (lock io.Closer, ok bool, err error) {
+func lockFile(path string) (lock *os.File, ok bool, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, false, err

@@ -40,9 +40,10 @@ func NewRedactor(patterns []string) (*Redactor, error) {
 
 // Apply returns JSON with all that a pattern matches inside its strings
 // replaced by [redacted]. Patterns see a string's text, its escapes undone;
-// what overlapping matches cover is replaced as one. Names of members, numbers
-// and all bytes around a match stay; the result is text itself when nothing
-// matches.
+// what overlapping matches cover is replaced as one. Log probabilities repeat a
+// text in tokens, over whose borders no pattern sees: lists and objects named
+// logprobs become null. Names of members, numbers and all bytes around a match
+// stay; the result is text itself when nothing is replaced.
 func (r *Redactor) Apply(text []byte) []byte {
 	if r == nil {
 		return text
@@ -57,6 +58,13 @@ func (r *Redactor) Apply(text []byte) []byte {
 		from += i
 		i = stringEnd(text, from)
 		if isName(text, i) {
+			name := unquote(text[from:i])
+			i = skipSpace(text, skipSpace(text, i)+1) // behind the colon
+			if string(name) == "logprobs" && i < len(text) && (text[i] == '[' || text[i] == '{') {
+				out = append(append(out, text[kept:i]...), "null"...)
+				i = nestedEnd(text, i)
+				kept = i
+			}
 			continue
 		}
 		if s, changed := r.string(text[from:i]); changed {
@@ -70,9 +78,27 @@ func (r *Redactor) Apply(text []byte) []byte {
 	return append(out, text[kept:]...)
 }
 
+// Text returns text with all that a pattern matches replaced by [redacted].
+func (r *Redactor) Text(text string) string {
+	if r == nil {
+		return text
+	}
+	if out, changed := r.replace([]byte(text)); changed {
+		return string(out)
+	}
+	return text
+}
+
 // string redacts one JSON string.
 func (r *Redactor) string(quoted []byte) ([]byte, bool) {
-	s := unquote(quoted)
+	out, changed := r.replace(unquote(quoted))
+	if !changed {
+		return nil, false
+	}
+	return quote(out), true
+}
+
+func (r *Redactor) replace(s []byte) ([]byte, bool) {
 	var spans [][]int
 	for _, re := range r.patterns {
 		spans = append(spans, re.FindAllIndex(s, -1)...)
@@ -95,7 +121,7 @@ func (r *Redactor) string(quoted []byte) ([]byte, bool) {
 	if kept < 0 {
 		return nil, false
 	}
-	return quote(append(out, s[kept:]...)), true
+	return append(out, s[kept:]...), true
 }
 
 // stringEnd returns where the JSON string that opens at i ends: behind its
@@ -115,6 +141,27 @@ func stringEnd(b []byte, i int) int {
 			return from
 		}
 	}
+}
+
+// nestedEnd returns where the list or object that opens at i ends: behind its
+// closing bracket, or the end of the text.
+func nestedEnd(b []byte, i int) int {
+	depth := 0
+	for i < len(b) {
+		switch b[i] {
+		case '"':
+			i = stringEnd(b, i)
+			continue
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		}
+		if i++; depth == 0 {
+			return i
+		}
+	}
+	return i
 }
 
 // isName reports that the string that ends at i is the name of a member.

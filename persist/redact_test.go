@@ -31,6 +31,11 @@ func TestRedactorReplacesMatchesInStringValuesOnly(t *testing.T) {
 		{"in a string of JSON", `{"arguments":"{\"n\":\"555-1234\"}"}`, `{"arguments":"{\"n\":\"[redacted]\"}"}`},
 		{"nothing", `{"a":"\u00e9 é"}`, `{"a":"\u00e9 é"}`},
 		{"numbers", `{"a":5551234}`, `{"a":5551234}`},
+		{"log probabilities", `{"a":[{"logprobs" : {"content":[{"token":"55","top":["]"]},{"token":"5-1234"}]},"b":"555-1234"}]}`, `{"a":[{"logprobs" : null,"b":"[redacted]"}]}`},
+		{"those wished for", `{"logprobs":true,"top_logprobs":5}`, `{"logprobs":true,"top_logprobs":5}`},
+		{"their name in escapes", `{"log\u0070robs":["5"],"x":"logprobs"}`, `{"log\u0070robs":null,"x":"logprobs"}`},
+		{"log probabilities cut off", `{"logprobs":[{"a":"b`, `{"logprobs":null`},
+		{"name at the end", `{"logprobs":`, `{"logprobs":`},
 		{"top level", `"555-1234"`, `"[redacted]"`},
 		{"cut off", `{"a":"555-1234 and`, `{"a":"[redacted] and"`},
 		{"empty", ``, ``},
@@ -55,6 +60,18 @@ func TestRedactorErrorsNameThePattern(t *testing.T) {
 		if _, err := NewRedactor([]string{`fine`, bad}); err == nil || !strings.Contains(err.Error(), bad) || !strings.Contains(err.Error(), "1") {
 			t.Errorf("%s: %v", bad, err)
 		}
+	}
+}
+
+func TestRedactorHidesPlainText(t *testing.T) {
+	r := redactor(t, `\d{3}-\d{4}`)
+	for in, want := range map[string]string{`a "555-1234"`: `a "[redacted]"`, `\ "x"`: `\ "x"`, "": ""} {
+		if got := r.Text(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+	if got := (*Redactor)(nil).Text("555-1234"); got != "555-1234" {
+		t.Errorf("without patterns: %q", got)
 	}
 }
 

@@ -17,7 +17,7 @@ func TestRejectedRowsAreKeptBesideTheSpool(t *testing.T) {
 		for n := range 4 {
 			r := row(n)
 			if n == 2 {
-				r.Prompt = []byte("no JSON \xff")
+				r.Prompt = []byte("\"no UTF-8 \xff\"")
 			}
 			w.Write(r)
 		}
@@ -34,7 +34,7 @@ func TestRejectedRowsAreKeptBesideTheSpool(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSpace(string(kept)), "\n")
-		if len(lines) != 2 || !strings.Contains(lines[0], row(1).ID) || !strings.Contains(lines[0], "said-in-confidence") || !strings.Contains(lines[1], "no JSON \ufffd") {
+		if len(lines) != 2 || !strings.Contains(lines[0], row(1).ID) || !strings.Contains(lines[0], "said-in-confidence") || !strings.Contains(lines[1], "no UTF-8 \ufffd") {
 			t.Errorf("%q", lines)
 		}
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {

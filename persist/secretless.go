@@ -18,6 +18,8 @@ const hidden = `"***"`
 //     a key, token or password;
 //   - below tools[*], outside the schemas of functions: what is under headers
 //     and authorization, and under members named so;
+//   - in the URLs below both: the user before the host goes, the query becomes
+//     ***, the path stays;
 //   - members of the top level that are named like a credential.
 //
 // The names of members stay, true, false and null too. What is no JSON becomes
@@ -82,8 +84,8 @@ func (h *hider) value(i int, p place) int {
 		if n := bytes.IndexAny(h.text[i:], " \n\t\r,]}"); n >= 0 {
 			end = i + n
 		}
-		if c == '-' || c >= '0' && c <= '9' {
-			h.hide(i, end, p)
+		if (p == inSecret || p == inAuth) && (c == '-' || c >= '0' && c <= '9') {
+			h.put(i, end, hidden)
 		}
 		return end
 	}
@@ -107,12 +109,23 @@ func (h *hider) next(i int) int {
 	return i
 }
 
-// hide puts the mark in the place of a secret.
+// hide puts the mark in the place of a secret, and takes secrets out of the
+// URLs of another string of a tool or data source.
 func (h *hider) hide(from, to int, p place) {
-	if p != inSecret && p != inAuth {
-		return
+	switch p {
+	case elsewhere, inBody:
+	case inAuth, inSecret:
+		h.put(from, to, hidden)
+	default:
+		if bare, changed := plainURLs(unquote(h.text[from:to])); changed {
+			h.put(from, to, string(quote(bare)))
+		}
 	}
-	h.out = append(append(h.out, h.text[h.kept:from]...), hidden...)
+}
+
+// put puts something in the place of a value.
+func (h *hider) put(from, to int, value string) {
+	h.out = append(append(h.out, h.text[h.kept:from]...), value...)
 	h.kept = to
 }
 

@@ -44,6 +44,11 @@ func TestSecretlessHidesWhatARequestHasPlacesFor(t *testing.T) {
 			`{"tools":[{"type":"mcp","server_url":"https://m","headers":{"Authorization":"***","x":["***","***",null,true]},"authorization":"***","server":{"token":"***"}}]}`,
 		},
 		{
+			"URLs of tools and data sources",
+			`{"tools":[{"type":"mcp","server_url":"https://u:hush@m/sse?key=hush"},{"type":"function","function":{"parameters":{"default":"https:\/\/h?k=hush"}}}],"data_sources":[{"parameters":{"endpoint":"https://hush@s/x","n":[7,"wss://s?k=hush"],"authentication":{"type":"https://s?k=hush"}}}]}`,
+			`{"tools":[{"type":"mcp","server_url":"https://m/sse?***"},{"type":"function","function":{"parameters":{"default":"https://h?***"}}}],"data_sources":[{"parameters":{"endpoint":"https://s/x","n":[7,"wss://s?***"],"authentication":{"type":"https://s?***"}}}]}`,
+		},
+		{
 			"credentials at the top",
 			`{"api_key":"hush","model":"m"}`,
 			`{"api_key":"***","model":"m"}`,
@@ -62,6 +67,7 @@ func TestSecretlessLeavesEverythingElse(t *testing.T) {
 		`{"tools":[{"type":"function","function":{"name":"f","parameters":{"properties":{"password":{"type":"string"},"headers":{"type":"object"}}}}}]}`,
 		`{"tools":[{"type":"function","name":"f","parameters":{"properties":{"api_key":{"type":"string"}}}}]}`,
 		`{"tools":[{"type":"file_search","filters":{"type":"eq","key":"region","value":"us"}}]}`,
+		`{"messages":[{"content":"https://u:p@h?q=1"}],"tools":[{"server_url":"https:\/\/m/sse"}],"user":"https://u:p@h"}`,
 		`{"data_sources":[{"parameters":{"fields_mapping":{"title_field":"t"},"top_n_documents":5}}],"data_sources2":{"api_key":"x"}}`,
 		` [1, -2.5e3, true, null, {}, [] ] `, `"x"`, `7`, `{"tools":null,"data_sources":null}`,
 	} {

@@ -96,11 +96,13 @@ func (w *Writer) shipBatch(ctx context.Context) (int, error) {
 	if err := w.insert(ctx, b.records); err != nil {
 		return 0, err
 	}
+	if !f.done(b) {
+		return b.rows, nil
+	}
 	if b.lost > 0 {
 		w.lost.Add(int64(b.lost))
 		w.log.Error("rows of the history spool are damaged and set aside", "rows", b.lost, "segment", b.segment.path)
 	}
-	f.done(b)
 	w.passed(b.records)
 	return b.rows, nil
 }

@@ -135,6 +135,7 @@ func TestAnInsertThatHangsIsEndedAndTriedWithFewerRows(t *testing.T) {
 		}}
 		store.see = func(_ context.Context, records []*Record) { sizes = append(sizes, len(records)) }
 		w := start(t, Options{Store: store, Dir: dir, BatchRows: 100})
+		synctest.Wait() // or the first insert may find one row only
 		for n := range 250 {
 			w.Write(row(n))
 		}

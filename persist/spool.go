@@ -40,6 +40,7 @@ func (w *Writer) Run(ctx context.Context) {
 			}
 			w.spool()
 		case <-tick.C:
+			w.reopen()
 			w.spool()
 			w.sync()
 		}

@@ -87,7 +87,7 @@ func TestASpoolThatCannotBeWrittenIsPassedByAndRecovers(t *testing.T) {
 		store := &fakeStore{}
 		w := start(t, Options{Store: store, Dir: dir, SegmentBytes: 1})
 		w.Write(row(0))
-		later(time.Second)
+		later(syncEvery / 2) // what is deleted is looked for each syncEvery
 		folder := filepath.Join(dir, "0")
 		if err := os.Rename(folder, folder+".away"); err != nil {
 			t.Fatal(err)

@@ -32,3 +32,19 @@ func replaceInvalid(text []byte) []byte {
 	}
 	return out
 }
+
+// fitToStore takes out of a record what must not be stored: secrets, and what
+// its Redactor hides.
+func (r *Record) fitToStore() {
+	r.Prompt = r.Redactor.fit(r.Prompt)
+	r.Completion = r.Redactor.fit(r.Completion)
+	r.User = r.Redactor.Text(r.User)
+	r.Redactor = nil
+}
+
+func (r *Redactor) fit(content []byte) []byte {
+	if len(content) == 0 {
+		return nil
+	}
+	return Storable(r.Apply(Secretless(content)))
+}

@@ -16,11 +16,12 @@ type Store interface {
 	// the others are stored. After an error nothing is, and all may be tried
 	// again.
 	Insert(ctx context.Context, records []*Record) (rejected []int, err error)
-	// Record returns an application's latest record with a request id,
-	// ErrNotFound when there is none. Its votes are counted.
-	Record(ctx context.Context, app, requestID string) (*Record, error)
+	// Record returns the latest record that a reference means, ErrNotFound when
+	// there is none. Counted are the votes of the record's own caller, and of
+	// nobody.
+	Record(ctx context.Context, ref Ref) (*Record, error)
 	// Vote keeps one vote of a caller on a request, the last. ErrNotFound when
-	// there is no record of the request.
+	// there is no record that the vote's reference means.
 	Vote(ctx context.Context, v Vote) error
 	// Expire deletes records, and the votes on them, that began before a time:
 	// what can be dropped whole at once, of the rest at most limit. It returns
@@ -40,14 +41,28 @@ type Record struct {
 	// stored as the object that the endpoint would have answered unstreamed.
 	Prompt, Completion json.RawMessage
 
+	// Redactor, which may be nil, is what the Writer puts the record through
+	// before anything of it is kept. It is not stored.
+	Redactor *Redactor
+
 	Up, Down int // votes, when read
 }
 
-// Vote is what a caller thinks of an answer.
+// Ref names the records of a request, as far as they are somebody's. Request
+// ids are the clients' to choose, and two may choose the same.
+type Ref struct {
+	App, RequestID string
+	// Caller and Tenant are whose records are meant: both empty, those from
+	// when the gateway asked nobody.
+	Caller, Tenant string
+	// Any: whoever's they are, which is for the admin.
+	Any bool
+}
+
+// Vote is what a caller thinks of an answer. The caller is the reference's:
+// empty is the admin, or anybody of whom the gateway does not ask who they are.
 type Vote struct {
-	App       string
-	RequestID string
-	Caller    string // empty when the gateway asks nobody
-	Up        bool
-	At        time.Time
+	Ref
+	Up bool
+	At time.Time
 }

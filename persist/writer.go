@@ -53,8 +53,9 @@ type Options struct {
 // What can be lost: by the end of the process (kill -9), what Write took and
 // Run had not yet written to the spool, which it does at once; by a power cut,
 // what the spool got in the last second, as it is synced each second; while
-// neither spool nor database takes anything, what is over QueueBytes. Only
-// this last is seen: Stats counts it and the log tells it. Nothing is stored
+// neither spool nor database takes anything, what is over QueueBytes; when
+// somebody deletes the spool, what of it was not in memory too. These last two
+// are seen: Stats counts them and the log tells them. Nothing is stored
 // twice: after a restart, rows of a segment that was shipped in part come
 // again, and the database knows them by their key.
 type Writer struct {
@@ -82,6 +83,7 @@ type Writer struct {
 	mu          sync.Mutex
 	own         *folder
 	queue       []*Record
+	fit         int   // rows at the front of queue that fitToStore has seen
 	queued      int64 // weight of queue and taken
 	taken       int   // rows on their way out of the queue
 	closed      bool  // nobody will look at the queue again
@@ -164,8 +166,9 @@ func (w *Writer) open() error {
 	return errors.New("opening the history spool: all its folders are in use")
 }
 
-// Write hands a record over, which belongs to the Writer from then on, and
-// returns at once. A nil Writer keeps no history.
+// Write hands a record over as it is, which belongs to the Writer from then on,
+// and returns at once: Run and Ship make it fit to be stored, without secrets
+// and without what its Redactor hides. A nil Writer keeps no history.
 func (w *Writer) Write(r *Record) {
 	if w == nil || r == nil {
 		return
@@ -199,9 +202,27 @@ func weight(r *Record) int64 {
 }
 
 // take removes rows from the front of the queue, about as many bytes as given,
-// at least one row. They count as queued until they are given to release or
-// back.
+// at least one row if there is one, and makes them fit to be stored. They count
+// as queued until they are given to release or back.
 func (w *Writer) take(rows int, bytes int64) []*Record {
+	taken, raw := w.cut(rows, bytes)
+	grown := int64(0)
+	for _, r := range raw {
+		grown -= weight(r)
+		r.fitToStore()
+		grown += weight(r)
+	}
+	if grown != 0 {
+		w.mu.Lock()
+		w.queued += grown
+		w.mu.Unlock()
+	}
+	return taken
+}
+
+// cut is take without what is done to the rows; raw are those of taken to
+// which it has not been done.
+func (w *Writer) cut(rows int, bytes int64) (taken, raw []*Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n, sum := 0, int64(0)
@@ -212,15 +233,17 @@ func (w *Writer) take(rows int, bytes int64) []*Record {
 		n++
 	}
 	w.taken += n
-	taken := w.queue[:n:n]
+	fit := min(n, w.fit)
+	w.fit -= fit
+	taken = w.queue[:n:n]
 	if n == len(w.queue) {
 		w.queue = nil
-		return taken
+		return taken, taken[fit:]
 	}
 	taken = slices.Clone(taken)
 	clear(w.queue[:n]) // not to be held by the array
 	w.queue = w.queue[n:]
-	return taken
+	return taken, taken[fit:]
 }
 
 // release forgets rows that were taken and are safe now.
@@ -244,8 +267,14 @@ func (w *Writer) release(records []*Record) {
 func (w *Writer) back(records []*Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue = append(records, w.queue...)
+	w.again(records)
 	w.taken -= len(records)
+}
+
+// again puts rows that are fit to be stored in front of the queue. w.mu is held.
+func (w *Writer) again(records []*Record) {
+	w.queue = append(records, w.queue...)
+	w.fit += len(records)
 }
 
 // Stats tells how the Writer is doing. A nil Writer does nothing.

@@ -166,3 +166,87 @@ func TestLogsAndErrorsHoldNoContent(t *testing.T) {
 		}
 	})
 }
+
+// What is said in confidence is taken out before anything is kept: in the
+// spool, in what the database rejects, and where there is no spool at all.
+func TestRowsAreCleanedBeforeTheyAreKept(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		spool   bool
+		outcome func(*fakeStore)
+	}{
+		{"in the spool", true, func(s *fakeStore) { s.fault = errRefused }},
+		{"rejected", true, func(s *fakeStore) { s.reject = func(*Record) bool { return true } }},
+		{"without a spool", false, func(*fakeStore) {}},
+	} {
+		inBubble(t, func(t *testing.T, dir string) {
+			store, o := &fakeStore{}, Options{Dir: dir}
+			c.outcome(store)
+			var seen []*Record
+			store.see = func(_ context.Context, records []*Record) { seen = append(seen, records...) }
+			o.Store = store
+			if !c.spool {
+				o.Dir = ""
+			}
+			w := start(t, o)
+			r := row(0)
+			r.Redactor, r.User = redactor(t, `555-\d+`), "call 555-1234"
+			r.Prompt = []byte(`{"messages":["555-1234"],"tools":[{"headers":{"a":"hush"}}]}`)
+			r.Completion = []byte("{\"choices\":[{\"text\":\"555-1234 \xff\",\"logprobs\":{\"tokens\":[\"555\",\"-1234\"]}}]}")
+			w.Write(r)
+			later(50 * time.Millisecond)
+			w.stop()
+			if len(seen) == 0 {
+				t.Fatalf("%s: nothing reached the database", c.name)
+			}
+			for _, got := range seen {
+				want := row(0)
+				want.User = "call [redacted]"
+				want.Prompt = []byte(`{"messages":["[redacted]"],"tools":[{"headers":{"a":"***"}}]}`)
+				want.Completion = []byte("{\"choices\":[{\"text\":\"[redacted] \ufffd\",\"logprobs\":null}]}")
+				if d := cmp.Diff(want, got); d != "" {
+					t.Errorf("%s: %s", c.name, d)
+				}
+			}
+			for _, path := range files(t, dir, "*/*") {
+				kept, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if bytes.Contains(kept, []byte("1234")) || bytes.Contains(kept, []byte("hush")) {
+					t.Errorf("%s: %s holds %q", c.name, filepath.Base(path), kept)
+				}
+			}
+			if s := w.Stats(); s.QueuedBytes != 0 {
+				t.Errorf("%s: %d bytes are counted as queued", c.name, s.QueuedBytes)
+			}
+		})
+	}
+}
+
+func TestRowsThatAreTriedAgainAreNotCleanedAgain(t *testing.T) {
+	w, err := NewWriter(Options{Store: &fakeStore{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = `{"api_key":"hush"}`
+	for n := range 2 {
+		w.Write(row(n))
+	}
+	tried := w.take(10, 1<<20)
+	w.back(tried[1:])
+	w.back(tried[:1])
+	w.Write(row(2))
+	for _, r := range w.queue {
+		r.Prompt = []byte(secret)
+	}
+	var got []string
+	for range 2 { // in part, then the rest
+		for _, r := range w.take(2, 1<<20) {
+			got = append(got, string(r.Prompt))
+		}
+	}
+	if d := cmp.Diff([]string{secret, secret, `{"api_key":"***"}`}, got); d != "" {
+		t.Error(d)
+	}
+}

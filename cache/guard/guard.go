@@ -5,10 +5,10 @@
 //
 // The rules are of wording, not of meaning: numbers with their units, dates,
 // negation and opposites, code and quoted words, names, which of two things
-// stands at which side of a direction, and one thing put in another's place.
-// They refuse rather than guess: a refusal costs one call to a model, a wrong
-// hit a wrong answer. The words of each language stand in lexicon/; the pairs
-// in pairs.tsv measure the rules, see Measure.
+// stands at which side of a direction or a verb, and one thing put in another's
+// place. They refuse rather than guess: a refusal costs one call to a model, a
+// wrong hit a wrong answer. The words of each language stand in lexicon/; the
+// pairs in pairs.tsv measure the rules, see Measure.
 package guard
 
 // Why Agree refused; the values are stable, they are labels of metrics.
@@ -58,7 +58,7 @@ func Agree(a, b string) (ok bool, reason string) {
 		return false, Length
 	}
 	for _, rule := range []func(a, b *text) string{
-		numbers, dates, code, names, polarity, substitution,
+		numbers, dates, code, names, polarity, substitution, transposed,
 	} {
 		if reason := rule(&x, &y); reason != "" {
 			return false, reason

@@ -48,9 +48,19 @@ func insert(t testing.TB, store persist.Store, records ...*persist.Record) {
 	}
 }
 
+// anybodys means the records of a request, whoever's they are.
+func anybodys(app, requestID string) persist.Ref {
+	return persist.Ref{App: app, RequestID: requestID, Any: true}
+}
+
+// own means what a caller without a tenant has of a request.
+func own(app, requestID, caller string) persist.Ref {
+	return persist.Ref{App: app, RequestID: requestID, Caller: caller}
+}
+
 func read(t testing.TB, store persist.Store, app, requestID string) *persist.Record {
 	t.Helper()
-	r, err := store.Record(t.Context(), app, requestID)
+	r, err := store.Record(t.Context(), anybodys(app, requestID))
 	ok(t, "reading", err)
 	return r
 }
@@ -78,13 +88,13 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 		r := record(anApp(), base())
 		insert(t, store, r)
 		for name, err := range map[string]error{
-			"other id":       second(store.Record(t.Context(), r.App, "other")),
-			"other app":      second(store.Record(t.Context(), anApp(), r.RequestID)),
-			"odd bytes":      second(store.Record(t.Context(), r.App, "\x00\xff")),
-			"long":           second(store.Record(t.Context(), r.App, strings.Repeat("x", 100_000))),
-			"vote":           store.Vote(t.Context(), persist.Vote{App: r.App, RequestID: "other", Caller: "c", At: base()}),
-			"vote other app": store.Vote(t.Context(), persist.Vote{App: anApp(), RequestID: r.RequestID, Caller: "c", At: base()}),
-			"vote odd bytes": store.Vote(t.Context(), persist.Vote{App: r.App, RequestID: "\x00\xff", Caller: "c", At: base()}),
+			"other id":       second(store.Record(t.Context(), anybodys(r.App, "other"))),
+			"other app":      second(store.Record(t.Context(), anybodys(anApp(), r.RequestID))),
+			"odd bytes":      second(store.Record(t.Context(), anybodys(r.App, "\x00\xff"))),
+			"long":           second(store.Record(t.Context(), anybodys(r.App, strings.Repeat("x", 100_000)))),
+			"vote":           store.Vote(t.Context(), persist.Vote{Ref: anybodys(r.App, "other"), At: base()}),
+			"vote other app": store.Vote(t.Context(), persist.Vote{Ref: anybodys(anApp(), r.RequestID), At: base()}),
+			"vote odd bytes": store.Vote(t.Context(), persist.Vote{Ref: anybodys(r.App, "\x00\xff"), At: base()}),
 		} {
 			if !errors.Is(err, persist.ErrNotFound) {
 				t.Errorf("%s: got %v, want ErrNotFound", name, err)
@@ -153,30 +163,62 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 		}
 	})
 
+	parallel(t, "of a repeated request id everybody reads their own", func(t *testing.T) {
+		app := anApp()
+		of := func(second int, caller, tenant string) *persist.Record {
+			r := record(app, after(second))
+			r.RequestID, r.Caller, r.Tenant = "r", caller, tenant
+			return r
+		}
+		first, a, b, nobodys, elsewhere := of(1, "a", ""), of(2, "a", ""), of(3, "b", ""), of(4, "", ""), of(5, "a", "t")
+		insert(t, store, elsewhere, first, a, b, nobodys)
+		for _, want := range []*persist.Record{a, b, nobodys, elsewhere} {
+			got, err := store.Record(t.Context(), persist.Ref{App: app, RequestID: "r", Caller: want.Caller, Tenant: want.Tenant})
+			ok(t, "reading", err)
+			same(t, "record", got, want)
+		}
+		same(t, "the latest", read(t, store, app, "r"), elsewhere)
+		for _, stranger := range []persist.Ref{own(app, "r", "c"), {App: app, RequestID: "r", Caller: "b", Tenant: "t"}, {App: app, RequestID: "r", Tenant: "t"}} {
+			if _, err := store.Record(t.Context(), stranger); !errors.Is(err, persist.ErrNotFound) {
+				t.Errorf("%+v reads %v, want ErrNotFound", stranger, err)
+			}
+			if err := store.Vote(t.Context(), persist.Vote{Ref: stranger, At: base()}); !errors.Is(err, persist.ErrNotFound) {
+				t.Errorf("%+v votes: %v, want ErrNotFound", stranger, err)
+			}
+		}
+	})
+
 	parallel(t, "one vote of a caller counts, the last", func(t *testing.T) {
-		r, other := record(anApp(), base()), record(anApp(), base())
-		insert(t, store, r, other)
-		count := func(want [2]int) {
-			t.Helper()
-			got := read(t, store, r.App, r.RequestID)
-			same(t, "votes", [2]int{got.Up, got.Down}, want)
+		app := anApp()
+		a, b, open := record(app, base()), record(app, after(1)), record(app, after(2))
+		for caller, r := range map[string]*persist.Record{"a": a, "b": b, "": open} {
+			r.RequestID, r.Caller, r.Tenant = "r", caller, ""
 		}
+		other := record(app, base())
+		insert(t, store, a, b, open, other)
+		type votes [3][2]int // up and down, of a's record, b's and nobody's
 		for _, step := range []struct {
-			caller string
-			up     bool
-			want   [2]int
+			ref  persist.Ref
+			up   bool
+			want votes
 		}{
-			{"a", true, [2]int{1, 0}},
-			{"a", true, [2]int{1, 0}},
-			{"b", true, [2]int{2, 0}},
-			{"", false, [2]int{2, 1}},
-			{"a", false, [2]int{1, 2}},
-			{"", true, [2]int{2, 1}},
+			{own(app, "r", "a"), true, votes{{1, 0}, {0, 0}, {0, 0}}},
+			{own(app, "r", "a"), true, votes{{1, 0}, {0, 0}, {0, 0}}},
+			{own(app, "r", "b"), true, votes{{1, 0}, {1, 0}, {0, 0}}},
+			{anybodys(app, "r"), false, votes{{1, 1}, {1, 1}, {0, 1}}},
+			{own(app, "r", "a"), false, votes{{0, 2}, {1, 1}, {0, 1}}},
+			{own(app, "r", ""), true, votes{{1, 1}, {2, 0}, {1, 0}}},
 		} {
-			ok(t, "voting", store.Vote(t.Context(), persist.Vote{App: r.App, RequestID: r.RequestID, Caller: step.caller, Up: step.up, At: base()}))
-			count(step.want)
+			ok(t, "voting", store.Vote(t.Context(), persist.Vote{Ref: step.ref, Up: step.up, At: base()}))
+			var got votes
+			for i, caller := range []string{"a", "b", ""} {
+				r, err := store.Record(t.Context(), own(app, "r", caller))
+				ok(t, "reading", err)
+				got[i] = [2]int{r.Up, r.Down}
+			}
+			same(t, fmt.Sprintf("after %+v", step), got, step.want)
 		}
-		same(t, "other record", read(t, store, other.App, other.RequestID), other)
+		same(t, "other record", read(t, store, app, other.RequestID), other)
 	})
 
 	parallel(t, "odd texts and bodies are kept", func(t *testing.T) {
@@ -218,7 +260,7 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 			t.Fatalf("rejected %v, want [4] or none", rejected)
 		}
 		for i, r := range batch {
-			_, err := store.Record(t.Context(), app, r.RequestID)
+			_, err := store.Record(t.Context(), anybodys(app, r.RequestID))
 			if stored := err == nil; stored == (i == 4 && len(rejected) == 1) {
 				t.Errorf("record %d: stored is %v, rejected %v", i, stored, rejected)
 			}
@@ -231,8 +273,8 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 		next := record(r.App, base())
 		for name, err := range map[string]error{
 			"Insert": second(store.Insert(ended(), []*persist.Record{next})),
-			"Record": second(store.Record(ended(), r.App, r.RequestID)),
-			"Vote":   store.Vote(ended(), persist.Vote{App: r.App, RequestID: r.RequestID, Up: true, At: base()}),
+			"Record": second(store.Record(ended(), anybodys(r.App, r.RequestID))),
+			"Vote":   store.Vote(ended(), persist.Vote{Ref: anybodys(r.App, r.RequestID), Up: true, At: base()}),
 			"Expire": third(store.Expire(ended(), base().Add(time.Microsecond), 1)),
 		} {
 			if err == nil || errors.Is(err, persist.ErrNotFound) {
@@ -240,7 +282,7 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 			}
 		}
 		same(t, "record", read(t, store, r.App, r.RequestID), r)
-		if _, err := store.Record(t.Context(), next.App, next.RequestID); !errors.Is(err, persist.ErrNotFound) {
+		if _, err := store.Record(t.Context(), anybodys(next.App, next.RequestID)); !errors.Is(err, persist.ErrNotFound) {
 			t.Errorf("the record of the ended context: %v, want ErrNotFound", err)
 		}
 	})
@@ -278,7 +320,7 @@ func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
 		at, earlier, later := record(app, base()), record(app, base().Add(-time.Microsecond)), record(app, base().Add(time.Microsecond))
 		insert(t, store, at, earlier, later)
 		same(t, "deleted", sum(expire(t, store, base(), 10)), 1)
-		if _, err := store.Record(t.Context(), app, earlier.RequestID); !errors.Is(err, persist.ErrNotFound) {
+		if _, err := store.Record(t.Context(), anybodys(app, earlier.RequestID)); !errors.Is(err, persist.ErrNotFound) {
 			t.Errorf("the earlier: got %v, want ErrNotFound", err)
 		}
 		read(t, store, app, at.RequestID)
@@ -316,7 +358,7 @@ func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
 		insert(t, store, append(batch, kept)...)
 		same(t, "deleted", sum(expire(t, store, base(), 10)), len(batch))
 		for _, r := range batch {
-			if _, err := store.Record(t.Context(), app, r.RequestID); !errors.Is(err, persist.ErrNotFound) {
+			if _, err := store.Record(t.Context(), anybodys(app, r.RequestID)); !errors.Is(err, persist.ErrNotFound) {
 				t.Errorf("a record of %v is still there: %v", r.Start, err)
 			}
 		}
@@ -332,7 +374,7 @@ func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
 		longAgo := record(app, base().AddDate(0, -3, 0))
 		insert(t, store, old, recent, longAgo)
 		for _, r := range []*persist.Record{old, recent, longAgo} {
-			ok(t, "voting", store.Vote(t.Context(), persist.Vote{App: app, RequestID: r.RequestID, Caller: "c", Up: true, At: r.Start.Add(time.Millisecond)}))
+			ok(t, "voting", store.Vote(t.Context(), persist.Vote{Ref: anybodys(app, r.RequestID), Up: true, At: r.Start.Add(time.Millisecond)}))
 		}
 		expire(t, store, base(), 10)
 		same(t, "votes that stay", read(t, store, app, recent.RequestID).Up, 1)

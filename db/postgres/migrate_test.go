@@ -230,7 +230,7 @@ func TestMigratingAnOldDatabaseLosesNothing(t *testing.T) {
 		}
 	})
 	t.Run("old prompts are read, and new ones join them", func(t *testing.T) {
-		r, err := db.Prompts().Record(ctx, "app1", "r100")
+		r, err := db.Prompts().Record(ctx, persist.Ref{App: "app1", RequestID: "r100"})
 		if err != nil || r.User != "üser 100" || !strings.Contains(string(r.Prompt), `\u0000 \ud800 100`) || r.ID != "" {
 			t.Fatalf("got %+v, %v", r, err)
 		}

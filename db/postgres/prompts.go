@@ -161,21 +161,24 @@ const recordSQL = `SELECT p.exchange, p.timestamp_, coalesce(p.uname, ''), p.pro
 	p.attempts, coalesce(p.durationms, 0), coalesce(p.firstbytems, 0),
 	coalesce(p.usagereported, false), coalesce(p.prompttokens, 0), coalesce(p.completiontokens, 0), coalesce(p.totaltokens, 0),
 	coalesce(p.cachedtokens, 0), coalesce(p.reasoningtokens, 0), coalesce(p.finish, ''), coalesce(p.bytesin, 0), coalesce(p.bytesout, 0),
-	(SELECT count(*) FROM apigtwyvotes v WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.up),
-	(SELECT count(*) FROM apigtwyvotes v WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND NOT v.up)
+	(SELECT count(*) FROM apigtwyvotes v
+		WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.caller IN ('', coalesce(p.caller, '')) AND v.up),
+	(SELECT count(*) FROM apigtwyvotes v
+		WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.caller IN ('', coalesce(p.caller, '')) AND NOT v.up)
 FROM apigtwyprompts p WHERE p.aiappname = $1 AND left(p.requestid, 200) = left($2, 200) AND p.requestid = $2
+	AND ($5 OR coalesce(p.caller, '') = $3 AND coalesce(p.tenant, '') = $4)
 ORDER BY p.timestamp_ DESC, p.id DESC LIMIT 1`
 
-// Record returns the latest record with a request id. Those of the first
-// generation have no ID.
-func (s *promptStore) Record(ctx context.Context, app, requestID string) (r *persist.Record, err error) {
+// Record returns the latest record that ref means. Those of the first
+// generation have no ID, and no caller.
+func (s *promptStore) Record(ctx context.Context, ref persist.Ref) (r *persist.Record, err error) {
 	err = s.db().do(ctx, "reading an exchange", func(ctx context.Context, c *pgxpool.Conn) error {
-		found := &persist.Record{Exchange: persist.Exchange{App: app, RequestID: requestID}}
+		found := &persist.Record{Exchange: persist.Exchange{App: ref.App, RequestID: ref.RequestID}}
 		var id *uuid.UUID
 		var attempts []byte
 		var lasted, first float64
 		var u openai.Usage
-		err := c.QueryRow(ctx, recordSQL, text(app), text(requestID)).Scan(&id, &found.Start, &found.User, &found.Prompt, &found.Completion,
+		err := c.QueryRow(ctx, recordSQL, refArgs(ref)...).Scan(&id, &found.Start, &found.User, &found.Prompt, &found.Completion,
 			&found.Caller, &found.Tenant, &found.Thread, &found.Operation, &found.Model, &found.Call,
 			&found.Stream, &found.Status, &found.Code, &found.Aborted, &found.Cut,
 			&found.Cached, &found.CacheScore, &found.Cache, &found.CacheWhy,
@@ -220,14 +223,20 @@ func readAttempts(encoded []byte) ([]persist.Attempt, error) {
 	return attempts, nil
 }
 
+// refArgs are $1 to $5 of recordSQL and voteSQL.
+func refArgs(ref persist.Ref) []any {
+	return []any{text(ref.App), text(ref.RequestID), text(ref.Caller), text(ref.Tenant), ref.Any}
+}
+
 const voteSQL = `INSERT INTO apigtwyvotes (aiappname, requestid, caller, up, at)
-SELECT $1, $2, $3, $4, $5 WHERE EXISTS (
-	SELECT 1 FROM apigtwyprompts WHERE aiappname = $1 AND left(requestid, 200) = left($2, 200) AND requestid = $2)
+SELECT $1, $2, $3, $6, $7 WHERE EXISTS (
+	SELECT 1 FROM apigtwyprompts WHERE aiappname = $1 AND left(requestid, 200) = left($2, 200) AND requestid = $2
+		AND ($5 OR coalesce(caller, '') = $3 AND coalesce(tenant, '') = $4))
 ON CONFLICT (aiappname, requestid, caller) DO UPDATE SET up = excluded.up, at = excluded.at`
 
 // Vote keeps one vote of a caller on a request.
 func (s *promptStore) Vote(ctx context.Context, v persist.Vote) error {
-	n, err := s.db().remove(ctx, operationBudget, "voting", voteSQL, text(v.App), text(v.RequestID), text(v.Caller), v.Up, v.At)
+	n, err := s.db().remove(ctx, operationBudget, "voting", voteSQL, append(refArgs(v.Ref), v.Up, v.At)...)
 	if err == nil && n == 0 {
 		err = persist.ErrNotFound
 	}

@@ -20,6 +20,11 @@ func exchange(requestID string, start time.Time) *persist.Record {
 	return &persist.Record{ID: uuid.NewString(), Exchange: persist.Exchange{App: "app", RequestID: requestID, Start: start}}
 }
 
+// latest means a request of the application "app", whoever's it is.
+func latest(requestID string) persist.Ref {
+	return persist.Ref{App: "app", RequestID: requestID, Any: true}
+}
+
 func store(t *testing.T, db *DB, records ...*persist.Record) {
 	t.Helper()
 	rejected, err := db.Prompts().Insert(t.Context(), records)
@@ -65,7 +70,7 @@ func TestEachWeekHasAPartitionThatRetentionDrops(t *testing.T) {
 		t.Errorf("partitions %q, want %q", got, want)
 	}
 	store(t, db, exchange("again", monday)) // what comes late makes its own
-	if _, err := db.Prompts().Record(t.Context(), "app", "again"); err != nil {
+	if _, err := db.Prompts().Record(t.Context(), latest("again")); err != nil {
 		t.Error(err)
 	}
 }
@@ -109,7 +114,7 @@ func TestRecordsThatNoDatabaseTakesAreNamed(t *testing.T) {
 		t.Errorf("rejected (-want +got):\n%s", diff)
 	}
 	for _, id := range []string{"good", "late"} {
-		if _, err := db.Prompts().Record(t.Context(), "app", id); err != nil {
+		if _, err := db.Prompts().Record(t.Context(), latest(id)); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
@@ -124,7 +129,7 @@ func TestLongRequestIDsAreKept(t *testing.T) {
 	}
 	a, b := exchange(long.String()+"a", time.Now()), exchange(long.String()+"b", time.Now())
 	store(t, db, a, b)
-	got, err := db.Prompts().Record(t.Context(), "app", b.RequestID)
+	got, err := db.Prompts().Record(t.Context(), latest(b.RequestID))
 	if err != nil || got.ID != b.ID {
 		t.Errorf("got %v, %v, want the second", got, err)
 	}
@@ -136,7 +141,7 @@ func TestReadingByRequestIDDoesNotReadTheRest(t *testing.T) {
 	conn := plain(t, db.pool.Config().ConnString())
 	exec(t, conn, `INSERT INTO apigtwyprompts (aiappname, requestid, timestamp_) SELECT 'app', i::text, now() + i % 2 * interval '7 days' FROM generate_series(1, 20000) i`)
 	exec(t, conn, `ANALYZE apigtwyprompts`)
-	rows, err := conn.Query(t.Context(), "EXPLAIN "+recordSQL, "app", "x")
+	rows, err := conn.Query(t.Context(), "EXPLAIN "+recordSQL, refArgs(persist.Ref{App: "app", RequestID: "x", Caller: "c"})...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func TestAllIsThereAfterOpeningAgain(t *testing.T) {
 	if r, err := d.Memory().Thread(ctx, "app", turn.Thread, 0); err != nil || len(r.Interactions) != 1 {
 		t.Errorf("thread: %v, %v", r, err)
 	}
-	if _, err := d.Prompts().Record(ctx, "app", "r"); err != nil {
+	if _, err := d.Prompts().Record(ctx, persist.Ref{App: "app", RequestID: "r"}); err != nil {
 		t.Errorf("record: %v", err)
 	}
 }

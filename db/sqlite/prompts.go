@@ -62,20 +62,22 @@ const selectRecord = `SELECT
 	stream, status, code, aborted, cut, cached, cachescore, attempts, durationms, firstbytems,
 	usagereported, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens,
 	finish, bytesin, bytesout, prompt, completion,
-	(SELECT count(*) FROM apigtwyvotes v WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.up),
-	(SELECT count(*) FROM apigtwyvotes v WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND NOT v.up)
-	FROM apigtwyprompts p WHERE aiappname = ? AND requestid = ?
+	(SELECT count(*) FROM apigtwyvotes v
+		WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.caller IN ('', p.caller) AND v.up),
+	(SELECT count(*) FROM apigtwyvotes v
+		WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.caller IN ('', p.caller) AND NOT v.up)
+	FROM apigtwyprompts p WHERE aiappname = ?1 AND requestid = ?2 AND (?5 OR caller = ?3 AND tenant = ?4)
 	ORDER BY timestamp_ DESC, id DESC LIMIT 1`
 
 // Record implements persist.Store.
-func (p *prompts) Record(ctx context.Context, app, requestID string) (*persist.Record, error) {
+func (p *prompts) Record(ctx context.Context, ref persist.Ref) (*persist.Record, error) {
 	r := &persist.Record{}
-	r.App, r.RequestID = app, requestID
+	r.App, r.RequestID = ref.App, ref.RequestID
 	var start int64
 	var attempts string
 	var duration, firstByte float64
 	var prompt, completion []byte
-	err := p.reader.scan(ctx, selectRecord, []any{app, requestID}, []any{
+	err := p.reader.scan(ctx, selectRecord, refArgs(ref), []any{
 		&r.User, &start, &r.ID, &r.Caller, &r.Tenant, &r.Thread, &r.Operation, &r.Model, &r.Call,
 		&r.Stream, &r.Status, &r.Code, &r.Aborted, &r.Cut, &r.Cached, &r.CacheScore, &attempts, &duration, &firstByte,
 		&r.Usage.Reported, &r.Usage.PromptTokens, &r.Usage.CompletionTokens, &r.Usage.TotalTokens, &r.Usage.CachedTokens, &r.Usage.ReasoningTokens,
@@ -95,16 +97,22 @@ func (p *prompts) Record(ctx context.Context, app, requestID string) (*persist.R
 	return r, nil
 }
 
+// refArgs are ?1 to ?5 of selectRecord and insertVote.
+func refArgs(ref persist.Ref) []any {
+	return []any{ref.App, ref.RequestID, ref.Caller, ref.Tenant, ref.Any}
+}
+
 // insertVote counts only on a request that there is.
 const insertVote = `INSERT INTO apigtwyvotes (aiappname, requestid, caller, up, at)
-	SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM apigtwyprompts WHERE aiappname = ?1 AND requestid = ?2)
+	SELECT ?1, ?2, ?3, ?6, ?7 WHERE EXISTS (
+		SELECT 1 FROM apigtwyprompts WHERE aiappname = ?1 AND requestid = ?2 AND (?5 OR caller = ?3 AND tenant = ?4))
 	ON CONFLICT (aiappname, requestid, caller) DO UPDATE SET up = excluded.up, at = excluded.at`
 
 // Vote implements persist.Store.
 func (p *prompts) Vote(ctx context.Context, v persist.Vote) error {
 	n := 0
 	err := p.writer.write(ctx, func(ctx context.Context) (err error) {
-		n, err = p.writer.count(ctx, insertVote, v.App, v.RequestID, v.Caller, v.Up, v.At.UnixMicro())
+		n, err = p.writer.count(ctx, insertVote, append(refArgs(v.Ref), v.Up, v.At.UnixMicro())...)
 		return err
 	}, nil)
 	if err != nil {
