@@ -162,6 +162,8 @@ type shownRequest struct {
 	Status       int             `json:"status"`
 	Code         string          `json:"code,omitempty"`
 	Cached       bool            `json:"cached"`
+	Cache        string          `json:"cache,omitempty"`
+	CacheWhy     string          `json:"cacheWhy,omitempty"`
 	CacheScore   float64         `json:"cacheScore,omitempty"`
 	Cut          bool            `json:"cut,omitempty"`
 	Aborted      bool            `json:"aborted,omitempty"`
@@ -196,7 +198,7 @@ func requestPage(r *persist.Record) shownRequest {
 	page := shownRequest{
 		RequestID: r.RequestID, App: r.App, Caller: r.Caller, Tenant: r.Tenant, User: r.User, Thread: r.Thread,
 		Operation: r.Operation, Model: r.Model, Stream: r.Stream, Status: r.Status, Code: r.Code,
-		Cached: r.Cached, CacheScore: r.CacheScore, Cut: r.Cut, Aborted: r.Aborted, FinishReason: r.FinishReason,
+		Cached: r.Cached, Cache: r.Cache, CacheWhy: r.CacheWhy, CacheScore: r.CacheScore, Cut: r.Cut, Aborted: r.Aborted, FinishReason: r.FinishReason,
 		Start: r.Start.UTC(), FirstByteMs: millis(r.FirstByte), DurationMs: millis(r.Duration),
 		Attempts: []shownAttempt{}, Up: r.Up, Down: r.Down, Prompt: r.Prompt, Completion: r.Completion,
 	}

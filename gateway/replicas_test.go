@@ -47,16 +47,24 @@ func newReplicas(t *testing.T, configJSON string) (a, b *keeping) {
 	return a, b
 }
 
-// untilTold makes a request and returns as soon as the client can know that it
-// has the whole answer: with [DONE] when it is streamed. end reads what
-// follows, which is nothing.
-func (k *keeping) untilTold(path, body string, headers ...string) (r reply, end func()) {
+// What of a stream tells a client that it has the whole answer: many wait for
+// no more than the first.
+const (
+	finishes   = `"finish_reason":"stop"`
+	terminates = "data: [DONE]"
+)
+
+// untilTold makes a request and returns as soon as the client has the whole
+// answer: of a stream, with the event that has told in it. rest reads what
+// follows.
+func (k *keeping) untilTold(told, path, body string, headers ...string) (r reply, rest func()) {
 	k.t.Helper()
 	resp := k.send(http.MethodPost, path, strings.NewReader(body), headers...)
-	end = func() {
+	rest = func() {
 		k.t.Helper()
-		if rest, err := io.ReadAll(resp.Body); err != nil || strings.TrimSpace(string(rest)) != "" {
-			k.t.Errorf("after the end of an answer: %q, %v", rest, err)
+		more, err := io.ReadAll(resp.Body)
+		if text := strings.TrimSpace(string(more)); err != nil || text != "" && !strings.HasSuffix(text, terminates) {
+			k.t.Errorf("after the end of an answer: %q, %v", more, err)
 		}
 		resp.Body.Close()
 	}
@@ -67,46 +75,81 @@ func (k *keeping) untilTold(path, body string, headers ...string) (r reply, end 
 			k.t.Fatal(err)
 		}
 		r.body = string(all)
-		return r, end
+		return r, rest
 	}
 	var text strings.Builder
-	for lines := bufio.NewReader(resp.Body); !strings.HasSuffix(text.String(), "data: [DONE]\n"); {
+	for lines := bufio.NewReader(resp.Body); ; {
 		line, err := lines.ReadString('\n')
-		if text.WriteString(line); err != nil {
+		if text.WriteString(line); strings.Contains(line, told) {
+			r.body = text.String()
+			return r, rest
+		}
+		if err != nil {
 			k.t.Fatalf("%v after %q", err, text.String())
 		}
 	}
-	r.body = text.String()
-	return r, end
 }
 
 func TestTurnsThatAlternateBetweenReplicasSeeAllBefore(t *testing.T) {
-	a, b := newReplicas(t, applications(chatApp("bot", memoryOn, "gpt-4o")))
-	var told, headers []string
-	endLast := func() {}
-	for i := range 12 {
-		k := []*keeping{a, b}[i%2]
-		members := ""
-		if i%4 < 2 { // streams after both, and both after streams
-			members = `"stream":true,`
+	for _, told := range []string{finishes, terminates} {
+		a, b := newReplicas(t, applications(chatApp("bot", memoryOn, "gpt-4o")))
+		var said, headers []string
+		restOfLast := func() {}
+		for i := range 12 {
+			k := []*keeping{a, b}[i%2]
+			members := ""
+			if i%4 < 2 { // streams after both, and both after streams
+				members = `"stream":true,`
+			}
+			question := fmt.Sprintf("Question %d", i)
+			r, rest := k.untilTold(told, "/lb/bot", ask(members, question), headers...)
+			restOfLast()
+			restOfLast = rest
+			thread := r.header.Get("X-Thread-Id")
+			if r.status != http.StatusOK || thread == "" || len(headers) > 0 && thread != headers[1] || r.header.Get("X-Thread-Status") != "" {
+				t.Fatalf("%s: turn %d: %d, thread %q of %q: %s", told, i, r.status, thread, headers, r.body)
+			}
+			headers = []string{"X-Thread-Id", thread}
+			said = append(said, "user: "+question)
+			if diff := cmp.Diff(said, a.said()); diff != "" {
+				t.Fatalf("%s: turn %d: the model was told (-want +got):\n%s", told, i, diff)
+			}
+			_, answer := r.text()
+			said = append(said, "assistant: "+answer)
 		}
-		question := fmt.Sprintf("Question %d", i)
-		r, end := k.untilTold("/lb/bot", ask(members, question), headers...)
-		endLast()
-		endLast = end
-		thread := r.header.Get("X-Thread-Id")
-		if r.status != http.StatusOK || thread == "" || len(headers) > 0 && thread != headers[1] || r.header.Get("X-Thread-Status") != "" {
-			t.Fatalf("turn %d: %d, thread %q of %q: %s", i, r.status, thread, headers, r.body)
-		}
-		headers = []string{"X-Thread-Id", thread}
-		told = append(told, "user: "+question)
-		if diff := cmp.Diff(told, a.said()); diff != "" {
-			t.Fatalf("turn %d: the model was told (-want +got):\n%s", i, diff)
-		}
-		_, answer := r.text()
-		told = append(told, "assistant: "+answer)
+		restOfLast()
 	}
-	endLast()
+}
+
+func TestConversationThatBeginsWithAHitGoesOnAtTheOtherReplica(t *testing.T) {
+	const paced = `"cacheSettings":{"useCache":true,"replay":{"mode":"paced","speed":1e9}},`
+	a, b := newReplicas(t, applications(embedApp, chatApp("whole", cacheOn+memoryOn, "gpt-4o"), chatApp("paced", paced+memoryOn, "gpt-4o")))
+	for _, app := range []string{"whole", "paced"} {
+		a.untilStored(app, "What is a gateway?")
+		for _, members := range []string{"", `"stream":true,`} {
+			for _, told := range []string{finishes, terminates} {
+				r, rest := b.untilTold(told, "/lb/"+app, ask(members, "What is a gateway?"))
+				status, _, body := a.post("/lb/"+app, ask("", "And what is a bridge?"), "X-Thread-Id", r.header.Get("X-Thread-Id"))
+				rest()
+				if r.header.Get("X-Cache") != "hit" {
+					t.Errorf("%s: x-cache %q", app, r.header.Get("X-Cache"))
+				}
+				_, answer := r.text()
+				if status != http.StatusOK {
+					t.Errorf("%s, %sup to %s: the second turn: %d %s", app, members, told, status, body)
+				} else if diff := cmp.Diff([]string{"user: What is a gateway?", "assistant: " + answer, "user: And what is a bridge?"}, a.said()); diff != "" {
+					t.Errorf("%s, %sup to %s: the model was told (-want +got):\n%s", app, members, told, diff)
+				}
+			}
+		}
+	}
+}
+
+// untilStored asks a new question of an application that has no entries yet.
+func (k *keeping) untilStored(app, question string) {
+	k.t.Helper()
+	k.post("/lb/"+app, ask("", question))
+	k.entries(app, 1)
 }
 
 func TestTurnsThatReplicasTakeAtOnceAreAllKept(t *testing.T) {

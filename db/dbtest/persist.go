@@ -24,7 +24,7 @@ func record(app string, at time.Time) *persist.Record {
 			RequestID: uuid.NewString(), App: app, Caller: "caller-1", Tenant: "tenant-1", User: "user-1",
 			Thread: uuid.NewString(), Operation: "chat", Model: "gpt-4o", Call: "keywordApiCalls", Stream: true,
 			Start: at, Duration: 1234 * time.Millisecond, FirstByte: 56 * time.Millisecond,
-			Status: 200, Code: "some_code", Aborted: true, Cut: true, Cached: true, CacheScore: 0.9375,
+			Status: 200, Code: "some_code", Aborted: true, Cut: true, Cached: true, CacheScore: 0.9375, Cache: "hit", CacheWhy: "semantic",
 			Attempts: []persist.Attempt{
 				{Endpoint: 2, ID: "endpoint-2", Status: 429, Start: at.Add(time.Millisecond), Duration: 7 * time.Millisecond},
 				{Endpoint: 0, ID: "endpoint-0", Fault: "dial", Start: at.Add(9 * time.Millisecond), Duration: time.Second},

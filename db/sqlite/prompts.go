@@ -16,10 +16,10 @@ type prompts DB
 
 const insertRecord = `INSERT INTO apigtwyprompts (
 	requestid, aiappname, uname, timestamp_, exchange, caller, tenant, thread, operation, model, call,
-	stream, status, code, aborted, cut, cached, cachescore, endpoint, attempts, durationms, firstbytems,
+	stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy, endpoint, attempts, durationms, firstbytems,
 	usagereported, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens,
 	finish, bytesin, bytesout, prompt, completion)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (exchange, timestamp_) DO NOTHING`
 
 // Insert implements persist.Store. SQLite takes whatever a record holds: none
@@ -50,7 +50,7 @@ func row(r *persist.Record) []any {
 	}
 	return []any{
 		r.RequestID, r.App, r.User, r.Start.UnixMicro(), r.ID, r.Caller, r.Tenant, r.Thread, r.Operation, r.Model, r.Call,
-		r.Stream, r.Status, r.Code, r.Aborted, r.Cut, r.Cached, r.CacheScore, endpoint, attemptsText(r.Attempts),
+		r.Stream, r.Status, r.Code, r.Aborted, r.Cut, r.Cached, r.CacheScore, r.Cache, r.CacheWhy, endpoint, attemptsText(r.Attempts),
 		millis(r.Duration), millis(r.FirstByte),
 		r.Usage.Reported, r.Usage.PromptTokens, r.Usage.CompletionTokens, r.Usage.TotalTokens, r.Usage.CachedTokens, r.Usage.ReasoningTokens,
 		r.FinishReason, r.BytesIn, r.BytesOut, textOrNull(r.Prompt), textOrNull(r.Completion),
@@ -59,7 +59,7 @@ func row(r *persist.Record) []any {
 
 const selectRecord = `SELECT
 	uname, timestamp_, exchange, caller, tenant, thread, operation, model, call,
-	stream, status, code, aborted, cut, cached, cachescore, attempts, durationms, firstbytems,
+	stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy, attempts, durationms, firstbytems,
 	usagereported, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens,
 	finish, bytesin, bytesout, prompt, completion,
 	(SELECT count(*) FROM apigtwyvotes v
@@ -79,7 +79,7 @@ func (p *prompts) Record(ctx context.Context, ref persist.Ref) (*persist.Record,
 	var prompt, completion []byte
 	err := p.reader.scan(ctx, selectRecord, refArgs(ref), []any{
 		&r.User, &start, &r.ID, &r.Caller, &r.Tenant, &r.Thread, &r.Operation, &r.Model, &r.Call,
-		&r.Stream, &r.Status, &r.Code, &r.Aborted, &r.Cut, &r.Cached, &r.CacheScore, &attempts, &duration, &firstByte,
+		&r.Stream, &r.Status, &r.Code, &r.Aborted, &r.Cut, &r.Cached, &r.CacheScore, &r.Cache, &r.CacheWhy, &attempts, &duration, &firstByte,
 		&r.Usage.Reported, &r.Usage.PromptTokens, &r.Usage.CompletionTokens, &r.Usage.TotalTokens, &r.Usage.CachedTokens, &r.Usage.ReasoningTokens,
 		&r.FinishReason, &r.BytesIn, &r.BytesOut, &prompt, &completion, &r.Up, &r.Down,
 	})

@@ -80,6 +80,8 @@ CREATE TABLE apigtwyprompts (
 	cut INTEGER NOT NULL,
 	cached INTEGER NOT NULL,
 	cachescore REAL NOT NULL,
+	cache TEXT NOT NULL,
+	cachewhy TEXT NOT NULL,
 	endpoint TEXT NOT NULL,
 	attempts TEXT NOT NULL,
 	durationms REAL NOT NULL,
