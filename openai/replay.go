@@ -156,6 +156,11 @@ func (r *replay) run(ctx context.Context) error {
 		if r.chat {
 			r.text(ch, "refusal", ch.Refusal)
 		}
+		if i == len(choices)-1 { // many clients need no more than the last finish reason
+			if err := r.whole(paced); err != nil {
+				return err
+			}
+		}
 		r.finish(ch)
 	}
 	if r.usage != nil {
@@ -163,6 +168,15 @@ func (r *replay) run(ctx context.Context) error {
 		r.buf = append(append(r.buf, `],"usage":`...), r.usage...)
 		r.buf = append(r.buf, "}\n\n"...)
 	}
+	r.buf = append(r.buf, "data: [DONE]\n\n"...)
+	if paced {
+		return r.send()
+	}
+	return r.write(r.buf)
+}
+
+// whole lets BeforeDone know, when all that comes before is on its way.
+func (r *replay) whole(paced bool) error {
 	if paced {
 		if err := r.send(); err != nil {
 			return err
@@ -171,11 +185,7 @@ func (r *replay) run(ctx context.Context) error {
 	if r.BeforeDone != nil {
 		r.BeforeDone()
 	}
-	r.buf = append(r.buf, "data: [DONE]\n\n"...)
-	if paced {
-		return r.send()
-	}
-	return r.write(r.buf)
+	return nil
 }
 
 // room is about how much is written at once.
