@@ -20,13 +20,13 @@ const (
 	exactRows = 2_000
 	// countedRows is how far the entries of a bucket are counted.
 	countedRows = 20_000
-	// candidates are how many an index is asked for, to be ranked again by their
-	// whole vectors: half precision and the index mistake near ones only.
-	candidates = 32
-	// scannedMost is how many rows an index may have to pass over, to find the
-	// candidates of one bucket among all of their width, before comparing the
-	// bucket's own is quicker.
-	scannedMost = 5_000
+	// candidates are how many an index is asked for at least, to be ranked again
+	// by their whole vectors: half precision mistakes near ones only.
+	candidates = 10
+	// scannedMost is how many rows an index may have to pass over, to find
+	// soughtRows of one bucket among all of their width, before comparing the
+	// bucket's own is quicker and surer.
+	scannedMost, soughtRows = 5_000, 32
 	// searchWidth is the width of the search in the index: ef_search.
 	searchWidth = 100
 )
@@ -161,7 +161,7 @@ func (db *DB) useGraph(ctx context.Context, c *pgxpool.Conn, q cache.Query) (boo
 	if !db.vector.atLeast(0, 8) {
 		return n > countedRows || float64(n) > rows/2, nil // it sees ef_search rows of all buckets, no more
 	}
-	return n > countedRows || candidates*rows/float64(n) <= scannedMost, nil
+	return n > countedRows || soughtRows*rows/float64(n) <= scannedMost, nil
 }
 
 const (

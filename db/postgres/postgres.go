@@ -112,8 +112,9 @@ func urlFault(dsn string, err error) string {
 }
 
 // settleSQL bounds what a statement can hold up. Compiling queries (jit) costs
-// more than any of ours takes.
-const settleSQL = `SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off`
+// more than any of ours takes, and so does planning them anew at each use: none
+// wants another plan for other values.
+const settleSQL = `SET plan_cache_mode = force_generic_plan; SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off`
 
 // settle makes a new connection ready.
 func settle(ctx context.Context, conn *pgx.Conn) error {
