@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"aigateway/cache/guard"
 	"aigateway/config"
@@ -25,11 +24,7 @@ func (cmd *guardReportCommand) Run(p *process) error {
 	embed := func(_ context.Context, text string) ([]float32, error) { return simulator.Embed(text, 0), nil }
 	switch {
 	case cmd.App != "":
-		settings, err := config.FromEnv(os.LookupEnv)
-		if err != nil {
-			return err
-		}
-		log, closeLog, err := newLog(settings.LogFile, settings.LogLevel, p.stderr)
+		settings, log, closeLog, err := p.settings()
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"aigateway/config"
 )
 
 // commands is the command line.
@@ -76,6 +78,16 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	}
 	fmt.Fprintln(stderr, "gateway:", err)
 	return 1
+}
+
+// settings reads the environment and opens the log of a command.
+func (p *process) settings() (*config.Settings, *slog.Logger, func() error, error) {
+	settings, err := config.FromEnv(os.LookupEnv)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	log, closeLog, err := newLog(settings.LogFile, settings.LogLevel, p.stderr)
+	return settings, log, closeLog, err
 }
 
 // newLog returns the JSON log, to a file or to standard error, and what

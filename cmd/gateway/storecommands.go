@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"aigateway/config"
@@ -16,11 +15,7 @@ type migrateCommand struct {
 
 // Run migrates the store that the environment names.
 func (cmd *migrateCommand) Run(p *process) error {
-	settings, err := config.FromEnv(os.LookupEnv)
-	if err != nil {
-		return err
-	}
-	log, closeLog, err := newLog(settings.LogFile, settings.LogLevel, p.stderr)
+	settings, log, closeLog, err := p.settings()
 	if err != nil {
 		return err
 	}
@@ -48,11 +43,7 @@ type invalidateCommand struct {
 
 // Run deletes what has expired, as the schedules do.
 func (cmd *invalidateCommand) Run(p *process) error {
-	settings, err := config.FromEnv(os.LookupEnv)
-	if err != nil {
-		return err
-	}
-	log, closeLog, err := newLog(settings.LogFile, settings.LogLevel, p.stderr)
+	settings, log, closeLog, err := p.settings()
 	if err != nil {
 		return err
 	}
