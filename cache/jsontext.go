@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"aigateway/openai"
 )
 
 // The functions of this file step over JSON that openai.ParseRequest has
@@ -167,19 +169,20 @@ func appendUnescaped(dst, raw []byte) []byte {
 		c := raw[i+1]
 		raw = raw[i:]
 		if c != 'u' {
-			dst = append(dst, unescaped(c))
+			dst = append(dst, openai.Unescape(c))
 			raw = raw[2:]
 			continue
 		}
-		r := unit(raw)
-		if r < 0 {
+		r, n := openai.CodeUnit(raw)
+		if n < 6 {
 			return append(dst, raw...)
 		}
-		raw = raw[6:]
+		raw = raw[n:]
 		if utf16.IsSurrogate(r) {
-			if pair := utf16.DecodeRune(r, unit(raw)); pair != utf8.RuneError {
+			low, n := openai.CodeUnit(raw)
+			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
 				dst = utf8.AppendRune(dst, pair)
-				raw = raw[6:]
+				raw = raw[n:]
 				continue
 			}
 			dst = append(dst, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0x3F, 0x80|byte(r)&0x3F)
@@ -187,42 +190,4 @@ func appendUnescaped(dst, raw []byte) []byte {
 		}
 		dst = utf8.AppendRune(dst, r)
 	}
-}
-
-func unescaped(c byte) byte {
-	switch c {
-	case 'b':
-		return '\b'
-	case 'f':
-		return '\f'
-	case 'n':
-		return '\n'
-	case 'r':
-		return '\r'
-	case 't':
-		return '\t'
-	}
-	return c
-}
-
-// unit returns the UTF-16 code unit of the escape \uXXXX that b begins with,
-// -1 when it begins with none.
-func unit(b []byte) (r rune) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return -1
-	}
-	for _, c := range b[2:6] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return -1
-		}
-		r = r<<4 | rune(c)
-	}
-	return r
 }

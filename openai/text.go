@@ -90,7 +90,7 @@ func (t *text) add(raw []byte) {
 		return
 	}
 	if t.high != 0 {
-		low, n := escapedUnit(raw)
+		low, n := CodeUnit(raw)
 		r := utf16.DecodeRune(t.high, low)
 		if r != utf8.RuneError {
 			raw = raw[n:]
@@ -109,18 +109,18 @@ func (t *text) add(raw []byte) {
 			return
 		}
 		if raw[1] != 'u' {
-			t.b = append(t.b, unescape(raw[1]))
+			t.b = append(t.b, Unescape(raw[1]))
 			raw = raw[2:]
 			continue
 		}
-		r, n := escapedUnit(raw)
+		r, n := CodeUnit(raw)
 		raw = raw[n:]
 		if utf16.IsSurrogate(r) {
 			if len(raw) == 0 && r < 0xDC00 {
 				t.high = r
 				return
 			}
-			low, n := escapedUnit(raw)
+			low, n := CodeUnit(raw)
 			if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
 				raw = raw[n:]
 			}
@@ -150,8 +150,9 @@ func (t *text) cut(n int) {
 	}
 }
 
-// unescape returns what a backslash and c stand for.
-func unescape(c byte) byte {
+// Unescape returns what a backslash and c, which is not u, stand for in a JSON
+// string.
+func Unescape(c byte) byte {
 	switch c {
 	case 'b':
 		return '\b'
@@ -167,9 +168,10 @@ func unescape(c byte) byte {
 	return c
 }
 
-// escapedUnit decodes a \uXXXX at the beginning of b and says how long it
-// was. Anything else is U+FFFD, with a length that makes progress.
-func escapedUnit(b []byte) (rune, int) {
+// CodeUnit returns the UTF-16 code unit of the escape \uXXXX that b begins
+// with, and its length, 6. Anything else is U+FFFD, with a length below 6 that
+// makes progress.
+func CodeUnit(b []byte) (rune, int) {
 	if len(b) >= 6 && b[0] == '\\' && b[1] == 'u' {
 		if r, ok := hex4(b[2:]); ok {
 			return r, 6
