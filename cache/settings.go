@@ -28,9 +28,9 @@ const (
 // Defaults of Settings.
 const (
 	// defaultEmbed: an embedding takes 50 to 300 ms on the public services.
-	defaultEmbed = 3 * time.Second
-	// defaultLookup: five times what an exact scan of 20,000 vectors takes.
-	defaultLookup = 500 * time.Millisecond
+	defaultEmbed = 2 * time.Second
+	// defaultLookup: four times what an exact scan of 20,000 vectors takes.
+	defaultLookup = 250 * time.Millisecond
 )
 
 // Settings are how one application caches. The zero value of what is not said
@@ -62,8 +62,8 @@ type Settings struct {
 	// under it compared when they do not name their model.
 	EmbedKey string
 
-	EmbedTimeout  time.Duration // of one embedding; 3 s when 0
-	LookupTimeout time.Duration // of all that one Lookup asks the database; 500 ms when 0
+	EmbedTimeout  time.Duration // of one embedding; 2 s when 0
+	LookupTimeout time.Duration // of all that one Lookup asks the database; 250 ms when 0
 
 	MaxEntries int   // 0 or less: no bound
 	MaxBytes   int64 // by Entry.Size; 0 or less: no bound

@@ -105,7 +105,7 @@ type CacheSettings struct {
 	// add up to, in bytes; 0 is no limit.
 	MaxBytes int64 `json:"maxBytes" default:"1073741824" min:"0"`
 	// EmbeddingTimeout bounds the wait for an embedding; a request that waited
-	// in vain goes on as a miss.
+	// in vain goes on as a miss. 0 is the default.
 	EmbeddingTimeout Interval `json:"embeddingTimeout" default:"2 seconds"`
 	// LookupTimeout bounds the database's part of a look-up likewise.
 	LookupTimeout Interval `json:"lookupTimeout" default:"250 milliseconds"`
