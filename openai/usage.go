@@ -2,15 +2,18 @@ package openai
 
 import "bytes"
 
-// Usage is what an endpoint reported to have counted, in tokens. The zero
-// value means that it reported nothing.
+// Usage is what an answer cost, in tokens: as the endpoint reported it, or, of
+// an answer whose endpoint did not say, as the gateway counted it. The zero
+// value means neither.
 type Usage struct {
-	Reported         bool
+	Reported         bool // by the endpoint
 	PromptTokens     int64
 	CompletionTokens int64
 	TotalTokens      int64
 	CachedTokens     int64 // part of PromptTokens
 	ReasoningTokens  int64 // part of CompletionTokens
+
+	Estimated bool // by the gateway; never beside Reported
 }
 
 // parseUsage reads a usage object as chat completions, completions and

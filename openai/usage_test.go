@@ -10,12 +10,12 @@ func TestUsageIsReportedOnlyWhenEveryCountIsOne(t *testing.T) {
 		raw  string
 		want Usage
 	}{
-		{`{"prompt_tokens":1,"completion_tokens":2,"total_tokens":4}`, Usage{true, 1, 2, 4, 0, 0}},
+		{`{"prompt_tokens":1,"completion_tokens":2,"total_tokens":4}`, Usage{true, 1, 2, 4, 0, 0, false}},
 		{`{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}`, Usage{Reported: true}},
-		{`{"prompt_tokens":1,"completion_tokens":2}`, Usage{true, 1, 2, 3, 0, 0}},
-		{`{"prompt_tokens":9007199254740992}`, Usage{true, 1 << 53, 0, 1 << 53, 0, 0}},
-		{`{"prompt_tokens":1,"completion_tokens":null,"prompt_tokens_details":null,"x":"y"}`, Usage{true, 1, 0, 1, 0, 0}},
-		{`{"prompt_tokens":3,"prompt_tokens_details":{"audio_tokens":1,"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":0}}`, Usage{true, 3, 0, 3, 2, 0}},
+		{`{"prompt_tokens":1,"completion_tokens":2}`, Usage{true, 1, 2, 3, 0, 0, false}},
+		{`{"prompt_tokens":9007199254740992}`, Usage{true, 1 << 53, 0, 1 << 53, 0, 0, false}},
+		{`{"prompt_tokens":1,"completion_tokens":null,"prompt_tokens_details":null,"x":"y"}`, Usage{true, 1, 0, 1, 0, 0, false}},
+		{`{"prompt_tokens":3,"prompt_tokens_details":{"audio_tokens":1,"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":0}}`, Usage{true, 3, 0, 3, 2, 0, false}},
 		{`{"prompt_tokens":9007199254740993}`, Usage{}},
 		{`{"prompt_tokens":-1}`, Usage{}},
 		{`{"prompt_tokens":1.5}`, Usage{}},

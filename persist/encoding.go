@@ -14,7 +14,8 @@ const encodingVersion = 1
 // encodedHeader is the part of a record that is JSON when encoded, so that
 // members may be added to Exchange and records of an older version still read.
 type encodedHeader struct {
-	ID string
+	ID                string
+	Ledger, NoHistory bool `json:",omitempty"`
 	*Exchange
 }
 
@@ -27,7 +28,7 @@ var errEncoding = errors.New("no record in a known encoding")
 //	prompt     length+1 uvarint (0 means nil), bytes as they are
 //	completion likewise
 func appendRecord(dst []byte, r *Record) ([]byte, error) {
-	header, err := json.Marshal(encodedHeader{r.ID, &r.Exchange})
+	header, err := json.Marshal(encodedHeader{r.ID, r.Ledger, r.NoHistory, &r.Exchange})
 	if err != nil {
 		return dst, fmt.Errorf("encoding record %s: %w", r.ID, err)
 	}
@@ -60,7 +61,7 @@ func parseRecord(b []byte) (*Record, error) {
 	if err := json.Unmarshal(header, &h); err != nil {
 		return nil, errEncoding // its own words may quote the record
 	}
-	r.ID = h.ID
+	r.ID, r.Ledger, r.NoHistory = h.ID, h.Ledger, h.NoHistory
 	if r.Prompt, b, ok = cutBlob(b, 1); !ok {
 		return nil, errEncoding
 	}

@@ -22,7 +22,9 @@ func fill(t *testing.T, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(t, v.Field(i))
+			if v.Type().Field(i).Tag.Get("json") != "-" {
+				fill(t, v.Field(i))
+			}
 		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
@@ -47,6 +49,7 @@ func fill(t *testing.T, v reflect.Value) {
 func TestEveryFieldSurvivesTheSpool(t *testing.T) {
 	want := &Record{}
 	fill(t, reflect.ValueOf(&want.Exchange).Elem())
+	want.Ledger, want.NoHistory = true, true
 	want.ID, want.Prompt, want.Completion = "id", json.RawMessage("1"), json.RawMessage("2") // Redactor has done its work, votes are counted when read
 	b, err := appendRecord(nil, want)
 	if err != nil {

@@ -26,6 +26,9 @@ type Exchange struct {
 	// inference call such as images/generations.
 	Operation string
 	Model     string // the body's model member
+	// Answered is the model that answered, as the endpoint named it; empty when
+	// it did not.
+	Answered string
 	// Call names the kind of call of the other Azure services by its metric,
 	// such as keywordApiCalls; empty when none fits.
 	Call   string
@@ -46,11 +49,25 @@ type Exchange struct {
 	// off; CacheWhy is the layer that answered, or why none did.
 	Cache, CacheWhy string
 
-	Attempts     []Attempt
-	Usage        openai.Usage
+	Attempts []Attempt
+	Usage    openai.Usage
+	// Saved is what the answer cost when it was first given, when Cached.
+	Saved openai.Usage
+	// Priced is the model of the price catalogue that the costs are by; empty
+	// when it has no price for this one. Cost is that of Usage, SavedCost that of
+	// Saved, in billionths of the catalogue's currency.
+	Priced          string
+	Cost, SavedCost int64
+	// Limit is the id of the limit that refused the request; empty when none did.
+	Limit string
+
 	FinishReason string
 	BytesIn      int64
 	BytesOut     int64
+
+	// Trace is what telemetry wants to know beside; nil when it is off. It is
+	// not stored.
+	Trace *Trace `json:"-"`
 }
 
 // Attempt is one call to one endpoint.
@@ -63,4 +80,42 @@ type Attempt struct {
 	Fault    string
 	Start    time.Time
 	Duration time.Duration // from Start to the answer's end, or the fault
+	// FirstByte is from Start to the first part of the answer; 0 when none came.
+	FirstByte time.Duration
+	// Told is what the answer's header says of the service behind it.
+	Told Told
+
+	Host string  `json:"-"` // host:port of the endpoint, for telemetry
+	Span [8]byte `json:"-"` // id of the call's span
+}
+
+// Told is what an endpoint's header says of the service behind it, each empty
+// when it does not.
+type Told struct {
+	Region            string `json:",omitempty"` // x-ms-region
+	RequestID         string `json:",omitempty"` // apim-request-id, or x-request-id
+	RemainingRequests string `json:",omitempty"` // x-ratelimit-remaining-requests
+	RemainingTokens   string `json:",omitempty"` // x-ratelimit-remaining-tokens
+	// Took is how long the model took by the service's own account, in
+	// milliseconds (openai-processing-ms, or x-envoy-upstream-service-time).
+	Took string `json:",omitempty"`
+}
+
+// Trace is what telemetry wants to know of a request beside its exchange.
+type Trace struct {
+	ID      [16]byte // W3C trace id
+	Span    [8]byte  // of this request
+	Parent  [8]byte  // of the caller's span; zero when there is none
+	Sampled bool
+	State   string // the tracestate header, as it came
+
+	Method, Route string // of the HTTP request; Route is its pattern
+	// Asked are members of the body that shape the answer, such as
+	// {"temperature", "0.7"}: name and JSON value.
+	Asked [][2]string
+	// Chunks is the number of events of a streamed answer.
+	Chunks int
+	// Prompt and Completion are what was said, as JSON, where telemetry may have
+	// it; nil else.
+	Prompt, Completion []byte
 }

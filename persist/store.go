@@ -45,6 +45,10 @@ type Record struct {
 	// before anything of it is kept. It is not stored.
 	Redactor *Redactor
 
+	// Ledger: the exchange is to be in the ledger. NoHistory: it is to be in
+	// nothing else.
+	Ledger, NoHistory bool
+
 	Up, Down int // votes, when read
 }
 
