@@ -1,6 +1,8 @@
-// Package auth says who is calling: it knows the configured callers by the
-// digest of their keys and the admin by the gateway's key. In a request it is
-// asked first, before anything is read or looked up.
+// Package auth says who is calling, and for which tenant: it knows the
+// configured callers by the digest of their keys, the admin by the gateway's
+// key, and a tenant by the caller's, or by what the request's token, header or
+// query says. In a request it is asked first, before anything is read or looked
+// up.
 package auth
 
 import (
@@ -87,6 +89,11 @@ func Key(h http.Header) string {
 	if key := first(h["Api-Key"]); key != "" {
 		return key
 	}
+	return bearer(h)
+}
+
+// bearer returns a request's bearer token (RFC 6750), empty when it has none.
+func bearer(h http.Header) string {
 	scheme, token, ok := strings.Cut(first(h["Authorization"]), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return ""

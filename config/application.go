@@ -60,6 +60,19 @@ type Application struct {
 	// while no event has come from the endpoint, 1 second or more; 0 sends
 	// none.
 	SSEKeepAlive Interval `json:"sseKeepAlive" default:"0" example:"\"15 seconds\""`
+	// Model is the model behind the application: tokens are counted as it
+	// counts them, and priced as it is priced, until an endpoint has named its
+	// own.
+	Model string `json:"model" absent:"what the endpoints' URIs and the requests say" example:"\"gpt-4o\""`
+	// Tenants says whose a request is.
+	Tenants Tenants `json:"tenants"`
+	// OnClientAbort is what becomes of the call to the endpoint when the client
+	// leaves: cancel ends it, and its tokens are estimated; drain reads it to
+	// its end, so that the endpoint can say what it counted.
+	OnClientAbort string `json:"onClientAbort" default:"cancel" enum:"cancel|drain"`
+	// DrainTimeout bounds drain, from when the client left; 0 leaves it to
+	// timeouts.
+	DrainTimeout Interval `json:"drainTimeout" default:"60 seconds"`
 	// EndpointHeader lets clients ask for one endpoint by its id in the
 	// x-gateway-endpoint request header.
 	EndpointHeader bool `json:"endpointHeader" default:"false"`
@@ -150,6 +163,11 @@ type MemorySettings struct {
 	// EntryExpiry is the time since its last use after which a conversation
 	// has expired; without it conversations stay.
 	EntryExpiry Interval `json:"entryExpiry" example:"\"1 hour\""`
+	// MaxTokens is the most tokens of a prompt and the room for its answer
+	// together: the oldest interactions are left out, never the first, until
+	// they fit. The room is what the request's max_tokens asks for, else a
+	// quarter. 0 is no bound.
+	MaxTokens int `json:"maxTokens" default:"0" min:"0" max:"100000000" example:"16000"`
 	// Affinity asks the endpoint that answered a conversation's last turn
 	// first, whose prompt cache may still hold it.
 	Affinity bool `json:"affinity" default:"false"`

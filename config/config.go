@@ -24,6 +24,22 @@ type Config struct {
 	Callers []Caller `json:"callers"`
 	// Persist says how long requests are kept, and what is hidden in them.
 	Persist Persist `json:"persist"`
+	// Limits say how much may be used, by whom.
+	Limits []Limit `json:"limits"`
+	// LimitHeaders are the names of the answer headers that tell of limits; - as
+	// a name sends none.
+	LimitHeaders LimitHeaders `json:"limitHeaders"`
+	// Pools are deployments whose throughput several applications share: each has
+	// its part by weight, and may borrow what others leave unused.
+	Pools []Pool `json:"pools"`
+	// Prices are what models cost.
+	Prices []Price `json:"prices"`
+	// Ledger says how usage is kept (API_GATEWAY_LEDGER).
+	Ledger Ledger `json:"ledger"`
+	// JWT says which bearer tokens are believed to name a tenant (tenants.claim).
+	JWT JWT `json:"jwt"`
+	// TenantMetrics are the token metrics by tenant.
+	TenantMetrics TenantMetrics `json:"tenantMetrics"`
 	// Server is what concerns the listener and every application alike.
 	Server Server `json:"server"`
 

@@ -28,6 +28,8 @@ func testFile(path string) ([]byte, error) {
 	switch path {
 	case "/secrets/key":
 		return []byte("sk-from-file\r\n"), nil
+	case "/secrets/jwt.crt":
+		return os.ReadFile("testdata/jwt.crt")
 	case "/secrets/large":
 		return make([]byte, maxSecret+1), nil
 	}
@@ -93,8 +95,9 @@ func TestEveryMemberIsDecoded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defaults := Timeouts{interval("5s"), interval("5m"), interval("2m"), interval("30m")}
-	search := Endpoint{ID: "0", URI: "https://h.example/x", APIKey: "key-1", Weight: 1}
-	second := Endpoint{ID: "1", URI: "https://h.example/x", APIKey: "key-2", Weight: 1, Priority: 1}
+	enforce := Amounts{Mode: "enforce"}
+	search := Endpoint{ID: "0", URI: "https://h.example/x", APIKey: "key-1", Weight: 1, Limits: enforce}
+	second := Endpoint{ID: "1", URI: "https://h.example/x", APIKey: "key-2", Weight: 1, Limits: enforce}
 	cacheDefaults := CacheSettings{
 		SearchType: "CS", SearchDistance: 0.95, SearchContent: SearchContent{"messages", "system,user,assistant"},
 		Scope: "app", Guards: true, Replay: Replay{"whole", 1}, MaxEntries: 50_000, MaxBytes: 1 << 30,
@@ -114,25 +117,36 @@ func TestEveryMemberIsDecoded(t *testing.T) {
 					EmbeddingApp:  "S", Scope: "user", Replay: Replay{"paced", 4}, MaxEntries: 10,
 					EmbeddingTimeout: interval("1s"), LookupTimeout: interval("50ms"),
 				},
-				MemorySettings: MemorySettings{MsgCount: -1, EntryExpiry: Interval{Months: 14}, Affinity: true},
+				MemorySettings: MemorySettings{MsgCount: -1, EntryExpiry: Interval{Months: 14}, MaxTokens: 16000, Affinity: true},
 				Strategy:       "weighted",
 				Timeouts:       Timeouts{Connect: interval("1.5s"), Idle: interval("90s")},
 				Retry:          Retry{2},
 				AllowedModels:  []string{"a", "b"},
 				MaxBodyBytes:   1024, SSEKeepAlive: interval("15s"), EndpointHeader: true,
+				Model: "gpt-4o", OnClientAbort: "drain", DrainTimeout: interval("30s"),
+				Tenants: Tenants{
+					Header: "X-Tenant", Query: "tenant", Claim: "https://example.com/tenant", Required: true,
+					Pins: []Pin{{"contoso", []string{"a", "2"}}, {"fabrikam é", []string{"1"}}},
+				},
 				Endpoints: []Endpoint{
-					{ID: "a", URI: "http://[::1]:8080/v1", RPM: 10, Weight: 2.5, Model: "m", Priority: 1},
-					{ID: "1", URI: "HTTPS://h.example/v1?api-version=1", APIKey: "sk-from-env", RPM: 100, Weight: 1},
-					{ID: "2", URI: "https://h.example/v1?api-version=1", APIKey: "sk-from-file", Weight: 1},
+					{
+						ID: "a", URI: "http://[::1]:8080/v1", RPM: 10, Weight: 2.5, Model: "m", Priority: 1, Pool: "ptu",
+						Limits: Amounts{1, 2, 3000, 1e15, 0.5, 6, 7, "observe"},
+					},
+					{ID: "1", URI: "HTTPS://h.example/v1?api-version=1", APIKey: "sk-from-env", RPM: 100, Weight: 1, Limits: enforce},
+					{ID: "2", URI: "https://h.example/v1?api-version=1", APIKey: "sk-from-file", Weight: 1, Limits: enforce},
 				},
 			},
 			{
 				AppID: "s", AppType: AzureSearch, Strategy: "priority", Timeouts: defaults, MaxBodyBytes: 10 << 20,
+				OnClientAbort: "cancel", DrainTimeout: interval("60s"),
 				CacheSettings: cacheDefaults, Persist: PersistSettings{Content: true},
 				Endpoints: []Endpoint{search},
 			},
 			{
-				AppID: "S", AppType: AzureOpenAI, Strategy: "priority", Timeouts: defaults, MaxBodyBytes: 10 << 20,
+				AppID: "S", AppType: AzureOpenAI, Strategy: "roundRobin", Timeouts: defaults, MaxBodyBytes: 10 << 20,
+				OnClientAbort: "cancel", DrainTimeout: interval("60s"),
+				Tenants:       Tenants{Required: true, Pins: []Pin{{"t", []string{"1"}}}},
 				CacheSettings: inner, Persist: PersistSettings{Content: true},
 				Endpoints: []Endpoint{search, second},
 			},
@@ -142,6 +156,31 @@ func TestEveryMemberIsDecoded(t *testing.T) {
 			{ID: "c2", Key: Secret("sha256:" + strings.Repeat("0A", 32)), Apps: []string{"s", "chät app"}},
 		},
 		Persist: Persist{Interval{Days: 90}, []string{"[0-9]{13,16}"}},
+		Limits: []Limit{
+			{ID: "all", Allow: Amounts{Concurrent: 100, Mode: "enforce"}},
+			{
+				ID: "free-tier", Per: []string{"app", "caller", "tenant", "user", "model"}, Apps: []string{"chät app", "s"},
+				Callers: []string{"c1"}, Tenants: []string{"t", "contoso"}, Users: []string{"u"}, Models: []string{"gpt-4o"},
+				Allow: Amounts{1, 2, 3, 4, 5.25, 6, 7, "observe"},
+			},
+		},
+		LimitHeaders: LimitHeaders{"X-Tokens", "-", "-", "x-gateway-limit-requests", "x-left"},
+		Pools:        []Pool{{"ptu", 150_000, []Share{{"chät app", 2.5}, {"S", 1}}}, {"spare", 1, nil}},
+		Prices: []Price{
+			{"gpt-4o", "2025-02-28", 2.5, 0, 10},
+			{"gpt-4o", "", 5, 5, 0},
+			{"o1", "", 15, 15, 60.5},
+		},
+		Ledger: Ledger{Interval{Months: 13}, "EUR"},
+		JWT: JWT{
+			Keys: []JWTKey{
+				{"2025-01", "HS256", "sk-012345678901234567890123456789"},
+				{"", "EdDSA", Secret(edKey)},
+				{"", "ES256", Secret(bytes.TrimSpace(read(t, "testdata/jwt.crt")))},
+			},
+			Issuer: "https://login.example.com/", Audience: "api://gateway", Leeway: interval("5s"),
+		},
+		TenantMetrics: TenantMetrics{true, 10, Buckets{10, 1.5, 20}, Buckets{0, 1, 10}, Buckets{100, 100, 10}},
 		Server: Server{
 			ProtectInfo: true,
 			CORS:        CORS{[]string{"https://*.example.com", "http://localhost:3000", "capacitor://localhost"}},
@@ -155,6 +194,11 @@ func TestEveryMemberIsDecoded(t *testing.T) {
 		t.Errorf("-got +want:\n%s", diff)
 	}
 }
+
+const edKey = `-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA5WI6G4u0AQotvssF0xMPjC0Qu0i6ci0cJp4Ghpn1SD8=
+-----END PUBLIC KEY-----
+`
 
 func interval(s string) Interval {
 	v, err := ParseInterval(s)
@@ -232,7 +276,7 @@ func TestMarshalledConfigShowsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	out = fmt.Appendf(out, "%v %+v %#v %s", *c, *c, *c, c.Callers)
-	for _, s := range []string{"sk-from-env", "sk-from-file", "key-1", "12345678", "0A0A"} {
+	for _, s := range []string{"sk-from-env", "sk-from-file", "key-1", "12345678", "0A0A", "sk-0123", "BEGIN PUBLIC KEY"} {
 		if bytes.Contains(out, []byte(s)) {
 			t.Errorf("shows %q", s)
 		}
@@ -320,6 +364,7 @@ func FuzzParse(f *testing.F) {
 				Endpoints []struct{ APIKey string }
 			}
 			Callers []struct{ Key string }
+			JWT     struct{ Keys []struct{ Key string } }
 		}
 		if err := json.Unmarshal(out, &shown); err != nil {
 			t.Fatal(err)
@@ -334,6 +379,11 @@ func FuzzParse(f *testing.F) {
 		for _, caller := range shown.Callers {
 			if caller.Key != hidden {
 				t.Fatal("the marshalled configuration shows a caller's key")
+			}
+		}
+		for _, key := range shown.JWT.Keys {
+			if key.Key != hidden {
+				t.Fatal("the marshalled configuration shows a token's key")
 			}
 		}
 	})

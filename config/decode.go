@@ -256,7 +256,8 @@ func set(v reflect.Value, written string, tag reflect.StructTag) bool {
 		v.SetInt(n)
 	case reflect.Float64:
 		f, err := strconv.ParseFloat(written, 64)
-		if err != nil || tag.Get("above") != "" && f <= 0 {
+		if err != nil || tag.Get("above") != "" && f <= 0 ||
+			f < bound(tag, "min", math.Inf(-1)) || f > bound(tag, "max", math.Inf(1)) {
 			return false
 		}
 		v.SetFloat(f)
@@ -298,14 +299,26 @@ func limit(tag reflect.StructTag, key string, otherwise int64) int64 {
 	return otherwise
 }
 
+// bound is limit for numbers that may have a fraction.
+func bound(tag reflect.StructTag, key string, otherwise float64) float64 {
+	if f, err := strconv.ParseFloat(tag.Get(key), 64); err == nil {
+		return f
+	}
+	return otherwise
+}
+
 // wanted says what a member must be.
 func wanted(k reflect.Kind, tag reflect.StructTag) string {
 	least, most := tag.Get("min"), tag.Get("max")
 	switch {
 	case k == reflect.Bool:
 		return "true or false"
+	case k == reflect.Float64 && tag.Get("above") != "" && most != "":
+		return "a number above " + tag.Get("above") + ", at most " + most
 	case k == reflect.Float64 && tag.Get("above") != "":
 		return "a number above " + tag.Get("above")
+	case k == reflect.Float64 && most != "":
+		return "a number from " + least + " to " + most
 	case k == reflect.Float64:
 		return "a number"
 	case k == reflect.String && tag.Get("enum") != "":

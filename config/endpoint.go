@@ -24,4 +24,10 @@ type Endpoint struct {
 	Weight float64 `json:"weight" default:"1" above:"0" example:"3"`
 	// Model replaces the body's model member on the way to this endpoint.
 	Model string `json:"model" example:"\"gpt-4o-mini\""`
+	// Limits are what the endpoint may be used for by this application; a
+	// request over one goes to the next endpoint, as with rpm. An amount of 0 is
+	// no limit.
+	Limits Amounts `json:"limits"`
+	// Pool is the id of the pool whose throughput the endpoint draws on.
+	Pool string `json:"pool" example:"\"ptu-east\""`
 }

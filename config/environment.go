@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,8 @@ type Settings struct {
 	CacheSchedule  string // cron, of the cache's invalidator
 	MemorySchedule string // cron, of the memory's invalidator
 	PromptSchedule string // cron, of the stored prompts' retention
+	Ledger         bool
+	LedgerSchedule string // cron, of the ledger's retention
 	VectorApp      string // appId whose endpoints make embeddings
 	SearchEngine   string // shown on info pages
 
@@ -41,6 +44,7 @@ type Settings struct {
 	// Database is the address of the store, with its password; empty is the
 	// embedded one, in DataDir.
 	Database  Secret
+	Redis     Secret // address of the store of shared limits, with its password; empty is none
 	DataDir   string // of the embedded store, and of prompts that wait to be stored
 	Migrate   bool   // bring the store's schema up to date at start
 	Container Container
@@ -95,11 +99,14 @@ func FromEnv(lookup func(string) (string, bool)) (*Settings, error) {
 		CacheSchedule:  e.text("API_GATEWAY_CACHE_INVAL_SCHEDULE"),
 		MemorySchedule: e.text("API_GATEWAY_MEMORY_INVAL_SCHEDULE"),
 		PromptSchedule: e.text("API_GATEWAY_PROMPT_INVAL_SCHEDULE"),
+		Ledger:         e.flag("API_GATEWAY_LEDGER"),
+		LedgerSchedule: e.text("API_GATEWAY_LEDGER_INVAL_SCHEDULE"),
 		VectorApp:      e.text("API_GATEWAY_VECTOR_AIAPP"),
 		SearchEngine:   e.text("API_GATEWAY_SRCH_ENGINE"),
 
 		AppInsights: e.secret("APPLICATIONINSIGHTS_CONNECTION_STRING"),
 		Database:    e.database(),
+		Redis:       e.redis(),
 		DataDir:     e.text("API_GATEWAY_DATA_DIR"),
 		Migrate:     e.flag("API_GATEWAY_MIGRATE"),
 		Container: Container{
@@ -291,4 +298,18 @@ func (e *environment) databaseURL(address Secret) Secret {
 	}
 	e.fault("DATABASE_URL", "a secret", "postgres://user:password@host:port/name or sqlite:path")
 	return ""
+}
+
+// redis checks no more than the kind.
+func (e *environment) redis() Secret {
+	address := e.secret("REDIS_URL")
+	if address == "" {
+		return ""
+	}
+	u, err := url.Parse(address.Reveal())
+	if err != nil || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) || u.Host+u.Path == "" {
+		e.fault("REDIS_URL", "a secret", "redis://user:password@host:port/db, or rediss:// for TLS")
+		return ""
+	}
+	return address
 }

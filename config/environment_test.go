@@ -37,6 +37,7 @@ func TestSettingsDefaults(t *testing.T) {
 		MetricsInterval: time.Hour, MetricsHistory: 168,
 		CacheSchedule: "*/45 * * * *", MemorySchedule: "*/10 * * * *", SearchEngine: "Postgresql/pgvector",
 		PromptSchedule: "17 * * * *", DataDir: "./data", Migrate: true,
+		LedgerSchedule: "37 3 * * *",
 	}
 	for _, vars := range []map[string]string{nil, {"API_GATEWAY_ENV": "", "API_GATEWAY_PORT": " ", "DATABASE_URL": ""}} {
 		if diff := cmp.Diff(settings(t, vars), want, revealed); diff != "" {
@@ -54,6 +55,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"API_GATEWAY_CACHE_INVAL_SCHEDULE": "*/5 * * * *", "API_GATEWAY_MEMORY_INVAL_SCHEDULE": "0 */2 * * * *",
 		"API_GATEWAY_VECTOR_AIAPP": "vectorizedata", "API_GATEWAY_SRCH_ENGINE": "x",
 		"API_GATEWAY_PROMPT_INVAL_SCHEDULE": "@daily", "API_GATEWAY_DATA_DIR": "/data", "API_GATEWAY_MIGRATE": "false",
+		"API_GATEWAY_LEDGER": "True", "API_GATEWAY_LEDGER_INVAL_SCHEDULE": "@weekly", "REDIS_URL": "env:REDIS", "REDIS": "rediss://u:p@r.example:6380/1",
 		"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=1", "DATABASE_URL": "sqlite:/data/gw.db", "VECTOR_DB_HOST": "ignored",
 		"IMAGE_ID": "i", "NODE_NAME": "n", "POD_NAME": "p", "POD_NAMESPACE": "ns", "POD_SVC_ACCOUNT": "sa",
 	})
@@ -62,6 +64,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		LogLevel: slog.LevelWarn, LogFile: "/var/log/gw", MetricsInterval: 30 * time.Second, MetricsHistory: 600,
 		UseCache: true, StateMgmt: true, PersistPrompts: true, CacheSchedule: "*/5 * * * *", MemorySchedule: "0 */2 * * * *",
 		VectorApp: "vectorizedata", SearchEngine: "x", AppInsights: "InstrumentationKey=1", Database: "sqlite:/data/gw.db", PromptSchedule: "@daily", DataDir: "/data",
+		Ledger: true, LedgerSchedule: "@weekly", Redis: "rediss://u:p@r.example:6380/1",
 		Container: Container{"i", "n", "p", "ns", "sa"},
 	}
 	if diff := cmp.Diff(got, want, revealed); diff != "" {
@@ -105,6 +108,7 @@ func TestEnvironmentFaultsComeTogether(t *testing.T) {
 		"API_GATEWAY_KEY": "env:UNSET", "API_GATEWAY_ENV": "a/b", "API_GATEWAY_NAME": "a\x01b", "API_GATEWAY_LISTEN": "127.0.0.1:80", "API_GATEWAY_PORT": "65536",
 		"API_GATEWAY_LOG_LEVEL": "loud", "API_GATEWAY_METRICS_CINTERVAL": "NaN", "API_GATEWAY_METRICS_CHISTORY": "601",
 		"API_GATEWAY_USE_CACHE": "yes", "API_GATEWAY_STATE_MGMT": "1", "API_GATEWAY_PERSIST_PROMPTS": "on",
+		"API_GATEWAY_LEDGER": "2", "REDIS_URL": "http://u:hunter2@h",
 		"VECTOR_DB_HOST": "a b", "VECTOR_DB_PORT": "0", "VECTOR_DB_UPWD": "file:/nonexistent/password",
 	}))
 	want := `API_GATEWAY_KEY: saw env:UNSET, want the environment variable UNSET to be set
@@ -118,11 +122,13 @@ API_GATEWAY_METRICS_CHISTORY: saw "601", want a whole number from 0 to 600
 API_GATEWAY_USE_CACHE: saw "yes", want true or false
 API_GATEWAY_STATE_MGMT: saw "1", want true or false
 API_GATEWAY_PERSIST_PROMPTS: saw "on", want true or false
+API_GATEWAY_LEDGER: saw "2", want true or false
 VECTOR_DB_UPWD: saw file:/nonexistent/password, want a readable file at /nonexistent/password (no such file or directory)
 VECTOR_DB_HOST: saw "a b", want a host name or an IP address
 VECTOR_DB_USER: saw nothing, want the database user: VECTOR_DB_HOST is set
 VECTOR_DB_NAME: saw nothing, want the database's name: VECTOR_DB_HOST is set
-VECTOR_DB_PORT: saw "0", want a whole number from 1 to 65535`
+VECTOR_DB_PORT: saw "0", want a whole number from 1 to 65535
+REDIS_URL: saw a secret, want redis://user:password@host:port/db, or rediss:// for TLS`
 	var faults Faults
 	if !errors.As(err, &faults) {
 		t.Fatalf("got %v, want Faults", err)
@@ -143,6 +149,10 @@ func TestSingleEnvironmentFaults(t *testing.T) {
 		{"API_GATEWAY_METRICS_CHISTORY", "-1"},
 		{"DATABASE_URL", "mysql://user:hunter2@h/d"},
 		{"DATABASE_URL", "postgres"},
+		{"REDIS_URL", "localhost:6379"},
+		{"REDIS_URL", "redis://user:hunter2@h:port/0"},
+		{"REDIS_URL", "redis:"},
+		{"REDIS_URL", "file:/nonexistent"},
 		{"API_GATEWAY_KEY", "file:/nonexistent"},
 	} {
 		_, err := FromEnv(lookupIn(map[string]string{c.name: c.value}))

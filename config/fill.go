@@ -11,6 +11,11 @@ func (c *Config) fill(root *place) {
 	for i := range c.Applications {
 		c.Applications[i].fill(root.member("applications").item(i))
 	}
+	for i := range c.Prices {
+		if root.member("prices").item(i).member("cachedInput").empty() {
+			c.Prices[i].CachedInput = c.Prices[i].Input
+		}
+	}
 	for i := range c.Server.CORS.AllowedOrigins {
 		c.Server.CORS.AllowedOrigins[i] = strings.ToLower(c.Server.CORS.AllowedOrigins[i])
 	}
@@ -33,6 +38,9 @@ func (a *Application) fill(p *place) {
 	}
 	cache.SearchContent.IncludeRoles = strings.Join(roles, ",")
 
+	if len(a.Tenants.Pins) > 0 && p.member("strategy").empty() {
+		a.Strategy = "roundRobin" // see Tenants.Pins
+	}
 	for i := range a.Endpoints {
 		e, at := &a.Endpoints[i], p.member("endpoints").item(i)
 		if at.member("id").empty() {

@@ -3,7 +3,7 @@ package config
 import (
 	"flag"
 	"os"
-	"strings"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,19 +48,21 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 
 func TestEveryMemberIsDescribed(t *testing.T) {
 	docs := comments(t)
-	for field, doc := range docs {
-		if doc == "" && hasPrefixOf(field, "Config.", "Application.", "Endpoint.", "Caller.", "Server.", "CORS.", "TLS.",
-			"CacheSettings.", "SearchContent.", "MemorySettings.", "Timeouts.", "Retry.") {
-			t.Errorf("%s has no comment, which is its description for operators", field)
+	var walk func(reflect.Type, string)
+	walk = func(typ reflect.Type, path string) {
+		for _, f := range describe(typ, docs) {
+			at := path + "." + f.name
+			if f.doc == "" {
+				t.Errorf("%s has no comment, which is its description for operators", at)
+			}
+			inner := f.typ
+			if inner.Kind() == reflect.Slice {
+				inner = inner.Elem()
+			}
+			if inner.Kind() == reflect.Struct && inner != intervalType {
+				walk(inner, at)
+			}
 		}
 	}
-}
-
-func hasPrefixOf(s string, prefixes ...string) bool {
-	for _, p := range prefixes {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
+	walk(reflect.TypeFor[Config](), "")
 }

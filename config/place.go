@@ -130,6 +130,20 @@ func (p *place) isBad() bool {
 	return false
 }
 
+// hasBad reports whether the value, one that it is part of, or one in it
+// already has a fault.
+func (p *place) hasBad() bool {
+	if p.isBad() {
+		return true
+	}
+	for path := range p.doc.bad {
+		if inside, ok := strings.CutPrefix(path, p.path); ok && (inside[0] == '.' || inside[0] == '[') {
+			return true
+		}
+	}
+	return false
+}
+
 // fault notes that the value is not what is wanted.
 func (p *place) fault(want string) { p.faultSeen(p.seen(), want) }
 

@@ -9,7 +9,8 @@ type Caller struct {
 	Key Secret `json:"key" required:"true" example:"\"env:WEB_SHOP_KEY\""`
 	// Apps are the application ids the caller may use; "*" is all of them.
 	Apps []string `json:"apps" required:"true" example:"[\"aichatbotapp\"]"`
-	// Tenant groups callers.
+	// Tenant is the tenant that the caller's requests belong to, whatever they
+	// say themselves.
 	Tenant string `json:"tenant" example:"\"retail\""`
 }
 

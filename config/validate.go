@@ -32,7 +32,18 @@ func (c *Config) validate(root *place) {
 		c.Applications[i].validate(apps.item(i), types)
 	}
 	validateCallers(c.Callers, root.member("callers"), types)
+	given := slices.ContainsFunc(c.Callers, func(caller Caller) bool { return caller.Tenant != "" })
+	for i := range c.Applications {
+		app := &c.Applications[i]
+		app.Tenants.validate(apps.item(i).member("tenants"), app.Endpoints, given)
+	}
 	c.Persist.validate(root.member("persist"))
+	c.validateLimits(root, types)
+	c.LimitHeaders.validate(root.member("limitHeaders"))
+	c.validatePools(root, types)
+	c.validatePrices(root)
+	c.Ledger.validate(root.member("ledger"))
+	c.JWT.validate(root.member("jwt"))
 	c.Server.validate(root.member("server"))
 }
 
@@ -70,6 +81,10 @@ func validateCallers(callers []Caller, p *place, apps map[string]AppType) {
 			key.faultSeen(key.seenSecret(), want)
 		}
 		keys[digest] = true
+
+		if caller.Tenant != "" && !ValidTenant(caller.Tenant) {
+			at.member("tenant").fault(wantedTenant)
+		}
 
 		list := at.member("apps")
 		if len(caller.Apps) == 0 {

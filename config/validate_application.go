@@ -30,6 +30,7 @@ func (a *Application) validate(p *place, types map[string]AppType) {
 	if d := a.SSEKeepAlive.Duration(); d > 0 && d < leastKeepAlive {
 		keepAlive.fault("0, or 1 second or more")
 	}
+	validateTimeout(a.DrainTimeout, p.member("drainTimeout"))
 	a.validateEndpoints(p.member("endpoints"))
 }
 
