@@ -17,6 +17,7 @@ type Stats struct {
 	Requests uint64         `json:"requests"` // since the start, these of /sim too
 	Canceled int            `json:"canceled"` // calls whose client went away
 	Open     int            `json:"open"`     // calls being answered
+	Billed   int            `json:"billed"`   // calls billed since the last Reset; the invoice holds the first 200,000
 }
 
 // Stats returns the counts that GET /sim/stats shows to other processes.
@@ -27,10 +28,11 @@ func (s *Simulator) Stats() Stats {
 	for name, d := range s.deployments {
 		calls[name] = d.calls
 	}
-	return Stats{Calls: calls, Requests: s.serial.Load(), Canceled: s.Canceled(), Open: s.Open()}
+	return Stats{Calls: calls, Requests: s.serial.Load(), Canceled: s.Canceled(), Open: s.Open(), Billed: s.billed}
 }
 
-// admin answers the simulator's own routes, which have no key: POST /sim/script and /sim/reset, GET /sim/stats.
+// admin answers the simulator's own routes, which have no key: POST /sim/script and /sim/reset, GET
+// /sim/stats and /sim/invoice.
 func (c *call) admin() {
 	h := c.w.Header()
 	h.Set("Content-Type", kindJSON)
@@ -46,6 +48,8 @@ func (c *call) admin() {
 			return
 		}
 		c.write(b)
+	case "GET invoice":
+		c.writeInvoice()
 	case "POST reset":
 		c.s.Reset()
 		c.w.WriteHeader(http.StatusNoContent)

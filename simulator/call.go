@@ -27,6 +27,15 @@ type call struct {
 	rate        [4]string // x-ratelimit-limit-requests, -remaining-requests, -limit-tokens, -remaining-tokens
 	status      int       // as answered, for the log
 	gone        bool      // a write told that the client left
+	id          string    // the answer's request id, once it has one
+	start       time.Time
+
+	// What the invoice needs.
+	bill     *bill  // nil: nothing is billed
+	streamed bool   // the answer is a stream
+	begun    bool   // some of the answer was sent, or a part of it generated
+	said     int    // how many bytes of the bill's texts count
+	ended    string // Ended…
 }
 
 // overlay puts the faults that the caller asks for over the call's: the header x-sim-fault, then the marker
@@ -118,17 +127,22 @@ func (c *call) reset() {
 }
 
 // abort breaks off an answer already begun.
-func (c *call) abort() { panic(http.ErrAbortHandler) }
+func (c *call) abort() {
+	c.ended = EndedBroken
+	panic(http.ErrAbortHandler)
+}
 
 // headers sets what every answer of the service carries, then the fault's own.
 func (c *call) headers(a *reply) {
 	h := c.w.Header()
 	h["Content-Type"] = []string{a.kind}
-	id := []string{c.requestID()}
+	c.id = c.requestID()
+	id := []string{c.id}
 	h["X-Request-Id"] = id
+	took := []string{strconv.FormatInt(c.plan.latency.Milliseconds()+7, 10)}
 	switch c.target.service {
 	case serviceOpenAI:
-		h["Openai-Processing-Ms"] = []string{strconv.FormatInt(c.plan.latency.Milliseconds()+7, 10)}
+		h["Openai-Processing-Ms"] = took
 		h["Openai-Version"] = []string{"2020-10-01"}
 	case serviceSearch:
 		h["Request-Id"] = id
@@ -137,6 +151,7 @@ func (c *call) headers(a *reply) {
 	default:
 		h["Apim-Request-Id"] = id
 		h["X-Ms-Region"] = c.s.region
+		h["X-Envoy-Upstream-Service-Time"] = took
 		h["Strict-Transport-Security"] = []string{"max-age=31536000; includeSubDomains; preload"}
 		h["X-Content-Type-Options"] = []string{"nosniff"}
 	}

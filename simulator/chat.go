@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,9 +31,11 @@ type choice struct {
 
 // chat answers /chat/completions.
 func (c *call) chat() reply {
+	model := c.model(defaultModel)
+	n := c.counter(model)
 	q, refusal := c.readRequest()
 	if refusal == nil {
-		q.messages, refusal = readMessages(gjson.GetBytes(c.body, "messages"))
+		q.messages, refusal = n.readMessages(gjson.GetBytes(c.body, "messages"))
 	}
 	if refusal == nil && q.documents.Exists() && c.target.service == serviceAzure {
 		refusal = c.badDocuments(q.documents)
@@ -44,12 +47,12 @@ func (c *call) chat() reply {
 	if refusal != nil {
 		return *refusal
 	}
-	model := c.model(defaultModel)
-	one := c.choose(&q, model)
-	answerTokens, size := Tokens(one.text), len(one.text)
-	for _, t := range one.calls {
-		answerTokens += Tokens(t.name) + Tokens(t.arguments)
-		size += len(t.arguments)
+	one := c.choose(&q, n)
+	spoken := one.spoken()
+	answerTokens, size := 0, 0
+	for _, text := range spoken {
+		answerTokens += n.tokens(text)
+		size += len(text)
 	}
 	if q.n > 1 && q.n*size > maxChoices {
 		return tooManyChoices()
@@ -60,11 +63,23 @@ func (c *call) chat() reply {
 	if c.target.service == serviceAzure && q.messages.filter != "" {
 		return filtered(q.messages.filter)
 	}
-	used := usage{q.messages.tokens, q.n * answerTokens}
+	owed := &bill{n, c.plan.used(q.messages.tokens, q.n*answerTokens), slices.Repeat(spoken, q.n)}
 	if q.stream {
-		return c.chatStream(&q, model, one, used)
+		return c.chatStream(&q, one, owed)
 	}
-	return c.chatWhole(&q, model, one, used)
+	return c.chatWhole(&q, one, owed)
+}
+
+// spoken is what of a choice counts as completion, in the order in which a stream sends it.
+func (one *choice) spoken() []string {
+	if one.calls == nil {
+		return []string{one.text}
+	}
+	texts := make([]string, 0, 2*len(one.calls))
+	for _, t := range one.calls {
+		texts = append(texts, t.name, t.arguments)
+	}
+	return texts
 }
 
 // model is the name that answers carry.
@@ -76,11 +91,11 @@ func (c *call) model(usual string) string {
 }
 
 // choose decides what is answered: tool calls, JSON or text.
-func (c *call) choose(q *chatRequest, model string) choice {
+func (c *call) choose(q *chatRequest, n counter) choice {
 	if calls := c.toolCalls(q); calls != nil {
 		return choice{calls: calls, finish: "tool_calls"}
 	}
-	text := c.answerText(model, q.messages.question, q.messages.count)
+	text := c.answerText(n.model, q.messages.question, q.messages.count)
 	if q.jsonAnswer && c.plan.big < 0 {
 		b := append([]byte(nil), `{"answer":`...)
 		b = gjson.AppendJSONString(b, text)
@@ -88,28 +103,15 @@ func (c *call) choose(q *chatRequest, model string) choice {
 		b = strconv.AppendInt(b, int64(q.messages.count), 10)
 		text = string(append(b, '}'))
 	}
-	text, finish := limited(text, q.limit)
+	text, finish := n.limited(text, q.limit)
 	if strings.Contains(q.messages.question, "completion-filter-test") && c.target.service == serviceAzure {
 		finish = "content_filter"
 	}
 	return choice{text: text, finish: finish}
 }
 
-// usage is what an answer says it used, in tokens.
-type usage struct{ prompt, completion int }
-
-func (u usage) append(b []byte) []byte {
-	b = append(b, `"usage":{"completion_tokens":`...)
-	b = strconv.AppendInt(b, int64(u.completion), 10)
-	b = append(b, `,"prompt_tokens":`...)
-	b = strconv.AppendInt(b, int64(u.prompt), 10)
-	b = append(b, `,"total_tokens":`...)
-	b = strconv.AppendInt(b, int64(u.prompt+u.completion), 10)
-	return append(b, '}')
-}
-
 // chatWhole is an answer in one piece.
-func (c *call) chatWhole(q *chatRequest, model string, one choice, used usage) reply {
+func (c *call) chatWhole(q *chatRequest, one choice, owed *bill) reply {
 	azure := c.target.service == serviceAzure
 	b := make([]byte, 0, 1024+q.n*(len(one.text)+512))
 	b = append(b, `{"choices":[`...)
@@ -148,13 +150,13 @@ func (c *call) chatWhole(q *chatRequest, model string, one choice, used usage) r
 		b = append(b, "}}"...)
 	}
 	b = append(b, "],"...)
-	b = c.appendAnswerHead(b, "chatcmpl-", "chat.completion", model)
+	b = c.appendAnswerHead(b, "chatcmpl-", "chat.completion", owed.model)
 	if azure {
 		b = append(b, ","+promptFilter...)
 	}
-	b = append(b, ","+fingerprint+","...)
-	b = used.append(b)
-	return ok(append(b, '}'))
+	b = append(b, ","+fingerprint...)
+	b = c.plan.appendUsage(b, owed.used)
+	return ok(append(b, '}')).owing(owed)
 }
 
 // appendFinish appends a finish reason, or null when the plan leaves it out.
@@ -236,22 +238,23 @@ func (f *frame) end(index int, finish string, kind eventKind) {
 }
 
 // finishStream appends the usage event, when asked for, and the terminator.
-func (f *frame) finishStream(used usage, withUsage bool) reply {
+func (c *call) finishStream(f *frame, owed *bill, withUsage bool) reply {
 	if withUsage {
 		f.body = append(f.body, `data: {"choices":[`...)
-		f.body = append(f.body, f.tail[:len(f.tail)-len("\"usage\":null}\n\n")]...)
-		f.body = used.append(f.body)
+		f.body = append(f.body, f.tail[:len(f.tail)-len(",\"usage\":null}\n\n")]...)
+		f.body = c.plan.appendUsage(f.body, owed.used)
 		f.body = append(f.body, "}\n\n"...)
 		f.mark(eventOther)
 	}
 	f.body = append(f.body, done...)
 	f.mark(eventDone)
-	return f.reply
+	return f.owing(owed)
 }
 
 // chatStream is an answer event by event: role, content or tool calls, finish reason, usage when asked for.
-func (c *call) chatStream(q *chatRequest, model string, one choice, used usage) reply {
-	f := c.newFrame("chatcmpl-", "chat.completion.chunk", model, q.usage)
+func (c *call) chatStream(q *chatRequest, one choice, owed *bill) reply {
+	withUsage := q.usage && !c.plan.noUsage
+	f := c.newFrame("chatcmpl-", "chat.completion.chunk", owed.model, withUsage)
 	f.body = make([]byte, 0, 4096+q.n*len(one.text)*8)
 	if f.azure {
 		f.promptFilter()
@@ -262,7 +265,7 @@ func (c *call) chatStream(q *chatRequest, model string, one choice, used usage) 
 		}
 		c.streamChoice(f, q, one, i)
 	}
-	return f.finishStream(used, q.usage)
+	return c.finishStream(f, owed, withUsage)
 }
 
 func (c *call) streamChoice(f *frame, q *chatRequest, one choice, index int) {
@@ -293,6 +296,7 @@ func (c *call) streamChoice(f *frame, q *chatRequest, one choice, index int) {
 		f.body = append(f.body, `"delta":{"content":`...)
 		f.body = gjson.AppendJSONString(f.body, text[:n])
 		f.body = append(f.body, '}')
+		f.said += n
 		f.end(index, "", eventContent)
 		text = text[n:]
 	}

@@ -63,7 +63,7 @@ func TestChatAnswerHasAzureShape(t *testing.T) {
 	if got := root.Get("usage.total_tokens").Int(); got != root.Get("usage.prompt_tokens").Int()+root.Get("usage.completion_tokens").Int() {
 		t.Errorf("total_tokens = %d", got)
 	}
-	for _, name := range []string{"X-Ratelimit-Remaining-Requests", "X-Ratelimit-Remaining-Tokens", "X-Ms-Region", "Apim-Request-Id", "X-Request-Id", "Azureml-Model-Session"} {
+	for _, name := range []string{"X-Ratelimit-Remaining-Requests", "X-Ratelimit-Remaining-Tokens", "X-Ms-Region", "Apim-Request-Id", "X-Request-Id", "X-Envoy-Upstream-Service-Time", "Azureml-Model-Session"} {
 		if w.Header().Get(name) == "" {
 			t.Errorf("no header %s", name)
 		}

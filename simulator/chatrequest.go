@@ -15,7 +15,7 @@ const maxTools = 128
 // chatRequest is what the simulator reads of a chat or completions request.
 type chatRequest struct {
 	messages      messages
-	prompts       []string // of completions
+	prompts       []input // of completions
 	stream, usage bool
 	n, limit      int // choices; tokens of each, 0 for no limit
 	jsonAnswer    bool
@@ -126,7 +126,7 @@ func readInt(v gjson.Result, least, most int, to *int) bool {
 }
 
 // readMessages reads and checks a chat's messages.
-func readMessages(list gjson.Result) (m messages, refusal *reply) {
+func (n counter) readMessages(list gjson.Result) (m messages, refusal *reply) {
 	refuse := func(param, code, message string) {
 		a := invalid(param, code, message)
 		refusal = &a
@@ -155,7 +155,7 @@ func readMessages(list gjson.Result) (m messages, refusal *reply) {
 		}
 		text, images := readContent(content)
 		m.count++
-		m.tokens += 4 + Tokens(text) + 85*images
+		m.tokens += n.message(v, text, images)
 		m.lastRole = role.Str
 		if role.Str == "user" {
 			m.question = text
@@ -177,14 +177,20 @@ func readContent(content gjson.Result) (text string, images int) {
 		return content.Str, 0
 	}
 	var parts []string
+	images = eachText(content, func(part string) { parts = append(parts, part) })
+	return strings.Join(parts, " "), images
+}
+
+// eachText calls f with the text of every part of a content, and returns how many of its parts are images.
+func eachText(content gjson.Result, f func(part string)) (images int) {
 	content.ForEach(func(_, part gjson.Result) bool {
 		switch part.Get("type").Str {
 		case "text", "input_text", "output_text":
-			parts = append(parts, part.Get("text").String())
+			f(part.Get("text").String())
 		case "image_url", "input_image":
 			images++
 		}
 		return true
 	})
-	return strings.Join(parts, " "), images
+	return images
 }

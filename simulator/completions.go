@@ -21,61 +21,65 @@ func (c *call) completions() reply {
 		return *refusal
 	}
 	if len(q.prompts) == 0 {
-		q.prompts = []string{""} // as OpenAI: no prompt is the beginning of a document
+		q.prompts = []input{{}} // as OpenAI: no prompt is the beginning of a document
 	}
 	model := c.model("gpt-3.5-turbo-instruct")
-	var used usage
-	size, category := 0, ""
+	n := c.counter(model)
+	promptTokens, answerTokens, size, category := 0, 0, 0, ""
 	choices := make([]choice, 0, min(len(q.prompts)*q.n, maxPrompts))
 	for _, prompt := range q.prompts {
-		text, finish := limited(c.answerText(model, prompt, 1), q.limit)
+		text, finish := n.limited(c.answerText(model, prompt.text, 1), q.limit)
 		if size += q.n * len(text); size > maxChoices && len(q.prompts)*q.n > 1 {
 			return tooManyChoices()
 		}
 		for range q.n {
 			choices = append(choices, choice{text: text, finish: finish})
 		}
-		used.prompt += Tokens(prompt)
-		used.completion += q.n * Tokens(text)
+		promptTokens += n.input(prompt)
+		answerTokens += q.n * n.tokens(text)
 		if category == "" {
-			category = filterCategory(prompt)
+			category = filterCategory(prompt.text)
 		}
 	}
-	if refusal, admitted := c.admit(used.prompt + max(used.completion, q.limit*len(choices))); !admitted {
+	if refusal, admitted := c.admit(promptTokens + max(answerTokens, q.limit*len(choices))); !admitted {
 		return refusal
 	}
 	if category != "" && c.target.service == serviceAzure {
 		return filtered(category)
 	}
+	owed := &bill{counter: n, used: c.plan.used(promptTokens, answerTokens)}
+	for _, one := range choices {
+		owed.spoken = append(owed.spoken, one.text)
+	}
 	if c.plan.noChoices {
 		choices = nil
 	}
 	if q.stream {
-		return c.completionsStream(choices, model, used, q.usage)
+		return c.completionsStream(choices, owed, q.usage && !c.plan.noUsage)
 	}
-	return c.completionsWhole(choices, model, used, len(q.prompts))
+	return c.completionsWhole(choices, owed, len(q.prompts))
 }
 
 // readTexts reads a string, a list of strings, a list of tokens, or a list of those. Tokens read as words "t<number>".
-func readTexts(v gjson.Result, param string) (texts []string, refusal *reply) {
+func readTexts(v gjson.Result, param string) (texts []input, refusal *reply) {
 	bad := false
 	switch {
 	case v.Type == gjson.String:
-		return []string{v.Str}, nil
+		return []input{{text: v.Str}}, nil
 	case v.Type == gjson.Null:
 		return nil, nil
 	case !v.IsArray():
 		bad = true
 	case v.Get("0").Type == gjson.Number:
-		text, isTokens := tokenWords(v)
-		texts, bad = []string{text}, !isTokens
+		words, isTokens := tokenWords(v)
+		texts, bad = []input{words}, !isTokens
 	default:
 		v.ForEach(func(_, item gjson.Result) bool {
-			text, isTokens := item.Str, true
+			words, isTokens := input{text: item.Str}, true
 			if item.Type != gjson.String {
-				text, isTokens = tokenWords(item)
+				words, isTokens = tokenWords(item)
 			}
-			texts, bad = append(texts, text), !isTokens
+			texts, bad = append(texts, words), !isTokens
 			return !bad && len(texts) <= maxPrompts
 		})
 	}
@@ -87,20 +91,22 @@ func readTexts(v gjson.Result, param string) (texts []string, refusal *reply) {
 }
 
 // tokenWords spells a list of token numbers as words; false when v is none.
-func tokenWords(v gjson.Result) (string, bool) {
-	isTokens := v.IsArray()
+func tokenWords(v gjson.Result) (words input, isTokens bool) {
+	isTokens = v.IsArray()
 	var b strings.Builder
 	v.ForEach(func(_, n gjson.Result) bool {
 		var number int
 		isTokens = isTokens && readInt(n, 0, 1<<31-1, &number)
 		b.WriteString(" t")
 		b.WriteString(strconv.Itoa(number))
+		words.tokens++
 		return isTokens
 	})
-	return strings.TrimPrefix(b.String(), " "), isTokens
+	words.text = strings.TrimPrefix(b.String(), " ")
+	return words, isTokens
 }
 
-func (c *call) completionsWhole(choices []choice, model string, used usage, prompts int) reply {
+func (c *call) completionsWhole(choices []choice, owed *bill, prompts int) reply {
 	azure := c.target.service == serviceAzure
 	b := append([]byte(nil), `{"choices":[`...)
 	for i, one := range choices {
@@ -120,7 +126,7 @@ func (c *call) completionsWhole(choices []choice, model string, used usage, prom
 		b = append(b, '}')
 	}
 	b = append(b, "],"...)
-	b = c.appendAnswerHead(b, "cmpl-", "text_completion", model)
+	b = c.appendAnswerHead(b, "cmpl-", "text_completion", owed.model)
 	if azure {
 		b = append(b, `,"prompt_filter_results":[`...)
 		for i := range prompts {
@@ -133,13 +139,13 @@ func (c *call) completionsWhole(choices []choice, model string, used usage, prom
 		}
 		b = append(b, ']')
 	}
-	b = append(b, ","+fingerprint+","...)
-	b = used.append(b)
-	return ok(append(b, '}'))
+	b = append(b, ","+fingerprint...)
+	b = c.plan.appendUsage(b, owed.used)
+	return ok(append(b, '}')).owing(owed)
 }
 
-func (c *call) completionsStream(choices []choice, model string, used usage, withUsage bool) reply {
-	f := c.newFrame("cmpl-", "text_completion", model, withUsage)
+func (c *call) completionsStream(choices []choice, owed *bill, withUsage bool) reply {
+	f := c.newFrame("cmpl-", "text_completion", owed.model, withUsage)
 	if f.azure {
 		f.promptFilter()
 	}
@@ -149,6 +155,7 @@ func (c *call) completionsStream(choices []choice, model string, used usage, wit
 			f.begin(safeAnswer)
 			f.body = append(f.body, `"text":`...)
 			f.body = gjson.AppendJSONString(f.body, text[:n])
+			f.said += n
 			f.end(i, "", eventContent)
 			text = text[n:]
 		}
@@ -156,5 +163,5 @@ func (c *call) completionsStream(choices []choice, model string, used usage, wit
 		f.body = append(f.body, `"text":""`...)
 		f.end(i, one.finish, eventFinish)
 	}
-	return f.finishStream(used, withUsage)
+	return c.finishStream(f, owed, withUsage)
 }

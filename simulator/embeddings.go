@@ -36,13 +36,15 @@ func (c *call) embeddings() reply {
 	if format.Type != gjson.Null && format.Str != "float" && format.Str != "base64" {
 		return invalid("encoding_format", "invalid_value", "Invalid 'encoding_format': expected float or base64.")
 	}
+	model := c.model("text-embedding-3-small")
+	count := c.counter(model)
 	tokens := 0
 	for _, text := range texts {
-		if text == "" {
+		if text.text == "" {
 			texts = nil
 			break
 		}
-		n := Tokens(text)
+		n := count.input(text)
 		if n > maxInputTokens {
 			return invalid("input", "", "This model's maximum context length is 8192 tokens, however you requested "+strconv.Itoa(n)+
 				" tokens. Please reduce your prompt.")
@@ -55,7 +57,6 @@ func (c *call) embeddings() reply {
 	if refusal, admitted := c.admit(tokens); !admitted {
 		return refusal
 	}
-	model := c.model("text-embedding-3-small")
 	b := make([]byte, 0, 256+len(texts)*dims*12)
 	b = append(b, `{"data":[`...)
 	for i, text := range texts {
@@ -66,18 +67,20 @@ func (c *call) embeddings() reply {
 			b = append(b, ',')
 		}
 		b = append(b, `{"embedding":`...)
-		b = appendVector(b, Embed(text, dims), format.Str == "base64")
+		b = appendVector(b, Embed(text.text, dims), format.Str == "base64")
 		b = append(b, `,"index":`...)
 		b = strconv.AppendInt(b, int64(i), 10)
 		b = append(b, `,"object":"embedding"}`...)
 	}
 	b = append(b, `],"model":`...)
 	b = gjson.AppendJSONString(b, model)
-	b = append(b, `,"object":"list","usage":{"prompt_tokens":`...)
-	b = strconv.AppendInt(b, int64(tokens), 10)
-	b = append(b, `,"total_tokens":`...)
-	b = strconv.AppendInt(b, int64(tokens), 10)
-	return ok(append(b, "}}"...))
+	b = append(b, `,"object":"list"`...)
+	if !c.plan.noUsage {
+		b = c.plan.appendCount(append(b, `,"usage":{"prompt_tokens":`...), tokens)
+		b = c.plan.appendCount(append(b, `,"total_tokens":`...), tokens)
+		b = append(b, '}')
+	}
+	return ok(append(b, '}')).owing(&bill{counter: count, used: usage{prompt: tokens}})
 }
 
 // appendVector appends v as a list of numbers or as base64 of its little-endian bytes.

@@ -19,6 +19,9 @@ import (
 //	big=10485760         a text of that many bytes     words=200      a text of that many words
 //	split                writes that end in the middle of a character
 //	errorevent=2         an error event after 2 content events, 0 is first of all
+//	stall=2              silence after 2 content events   nousage     no usage reported
+//	badusage=strings     counts of no use, also negative and huge
+//	cachedprompt=100     prompt tokens from the cache     reasoning=64 tokens of reasoning
 //	crlf, nodone, nofinish, onechunk, asyncfilter      spellings of a stream
 //
 // Later words win over earlier ones. The empty Fault is none.
@@ -48,12 +51,17 @@ type plan struct {
 	empty, object, noChoices          bool
 	split, crlf, noDone, noFinish     bool
 	oneChunk, asyncFilter             bool
-	cut, hang, errorEvent, big, words int // -1: not asked for
+	noUsage                           bool
+	cut, hang, errorEvent, big, words int    // -1: not asked for
+	stall, cachedPrompt, reasoning    int    // -1: not asked for
+	badUsage                          string // strings, negative, huge, or empty
 
 	err error // the first word that could not be read
 }
 
-func newPlan() plan { return plan{cut: -1, hang: -1, errorEvent: -1, big: -1, words: -1} }
+func newPlan() plan {
+	return plan{cut: -1, hang: -1, errorEvent: -1, big: -1, words: -1, stall: -1, cachedPrompt: -1, reasoning: -1}
+}
 
 // lay puts the words of f over those p has.
 func (p *plan) lay(f Fault) {
@@ -97,6 +105,14 @@ func (p *plan) set(name, value string, given bool) error {
 		return setNumber(&p.big, value, 0, maxText)
 	case "words":
 		return setNumber(&p.words, value, 0, maxWords)
+	case "stall":
+		return setNumber(&p.stall, value, 0, maxText)
+	case "cachedprompt":
+		return setNumber(&p.cachedPrompt, value, 0, maxText)
+	case "reasoning":
+		return setNumber(&p.reasoning, value, 0, maxText)
+	case "badusage":
+		return p.setBadUsage(value)
 	}
 	if strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "retry-after") {
 		if strings.ContainsAny(name, " \t\r\n:") {
@@ -140,8 +156,19 @@ func (p *plan) flag(name string) *bool {
 		return &p.oneChunk
 	case "asyncfilter":
 		return &p.asyncFilter
+	case "nousage":
+		return &p.noUsage
 	}
 	return nil
+}
+
+func (p *plan) setBadUsage(value string) error {
+	switch value {
+	case "strings", "negative", "huge":
+		p.badUsage = value
+		return nil
+	}
+	return fmt.Errorf("wants strings, negative or huge, not %q", value)
 }
 
 func setDuration(to *time.Duration, value string) error {

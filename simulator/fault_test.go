@@ -15,11 +15,14 @@ func TestFaultCheckNamesTheWordItCannotRead(t *testing.T) {
 	for fault, want := range map[Fault]string{
 		"": "", " ; ; ": "", "latency=200ms; cadence=10ms; status=503; retry-after=Wed, 21 Oct 2026 07:28:00 GMT": "",
 		"reset;hang;hang=3;cut=0;truncate;garbage;html;empty;object;nochoices;big=10;words=3;split;errorevent=0;crlf;nodone;nofinish;onechunk;asyncfilter": "",
-		"X-RateLimit-Reset-Tokens=6m0s; retry-after-ms=5": "",
+		"stall=0;nousage;badusage=strings;badusage=negative;badusage=huge;cachedprompt=0;reasoning=64":                                                     "",
+		"X-RateLimit-Reset-Tokens=6m0s; retry-after-ms=5":                                                                                                  "",
 		"nonsense":      `fault "nonsense": is not a word of the fault grammar`,
 		"reset=1":       `fault "reset=1": takes no value`,
 		"status=99":     `fault "status=99": wants a number from 200 to 599, not "99"`,
 		"split; cut=-1": `fault "cut=-1": wants a number from 0 to 33554432, not "-1"`,
+		"badusage=odd":  `fault "badusage=odd": wants strings, negative or huge, not "odd"`,
+		"stall":         `fault "stall": wants a number from 0 to 33554432, not ""`,
 		"latency=fast":  `fault "latency=fast": wants a duration such as 200ms, not "fast"`,
 		"x-a b=1":       `fault "x-a b=1": is no header name`,
 	} {

@@ -183,7 +183,7 @@ func (c *call) moderations() reply {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendModeration(b, filterCategory(text))
+		b = appendModeration(b, filterCategory(text.text))
 	}
 	return ok(append(b, "]}"...))
 }

@@ -23,11 +23,14 @@ type reply struct {
 	body   []byte   // a whole answer, or the events of a stream one after another
 	events []event  // of a stream, in order; nil for a whole answer
 	failed bool     // an error: the faults that spoil answers leave it alone
+	bill   *bill    // what a model's answer costs; nil for what is not billed by tokens
+	said   int      // of a stream being built: how many bytes of the bill's texts are in it
 }
 
 // event is the part of a reply's body that ends at end and begins where the one before ends.
 type event struct {
 	end  int
+	said int // how many bytes of the bill's texts have been sent with it
 	kind eventKind
 }
 
@@ -43,25 +46,42 @@ const (
 func (a *reply) stream() bool { return a.events != nil }
 
 // mark ends an event where the body ends now.
-func (a *reply) mark(kind eventKind) { a.events = append(a.events, event{len(a.body), kind}) }
+func (a *reply) mark(kind eventKind) { a.events = append(a.events, event{len(a.body), a.said, kind}) }
+
+// owing is a with what it costs.
+func (a reply) owing(b *bill) reply {
+	a.bill = b
+	return a
+}
 
 // ok is a whole JSON answer.
 func ok(body []byte) reply { return reply{status: http.StatusOK, kind: kindJSON, body: body} }
 
-// each calls f with the bytes and kind of every event.
-func (a *reply) each(f func(bytes []byte, kind eventKind)) {
+// each calls f with every event and its bytes.
+func (a *reply) each(f func(bytes []byte, e event)) {
 	start := 0
 	for _, e := range a.events {
-		f(a.body[start:e.end], e.kind)
+		f(a.body[start:e.end], e)
 		start = e.end
 	}
 }
 
-// deliver sends the answer, spoilt as the plan says.
+// deliver sends the answer, spoilt as the plan says, and notes what of it is to be billed.
 func (c *call) deliver(a reply) {
 	p := &c.plan
 	if !a.failed {
 		a = p.spoil(a)
+	}
+	if a.status/100 == 2 {
+		c.bill = a.bill
+	}
+	c.streamed, c.ended = a.stream(), EndedCanceled // until it ends otherwise
+	if !a.failed && !a.stream() && (p.stall >= 0 || c.r.Context().Err() != nil) {
+		c.begun = true // and nothing generated when the client left
+		if p.stall >= 0 {
+			c.hang()
+		}
+		return
 	}
 	c.status = a.status
 	c.headers(&a)
@@ -72,6 +92,7 @@ func (c *call) deliver(a reply) {
 	// net/http then sets no chunked encoding, and breaks the connection when fewer bytes follow.
 	c.w.Header()["Content-Length"] = []string{strconv.Itoa(len(a.body))}
 	c.w.WriteHeader(a.status)
+	c.begun, c.said = len(a.body) > 0 && p.cut != 0, allSaid
 	switch {
 	case a.failed:
 		c.write(a.body)
@@ -87,10 +108,11 @@ func (c *call) deliver(a reply) {
 		c.write(a.body[:len(a.body)/2])
 		c.flush()
 		c.hang()
-	case p.split:
-		c.writeSplit(a.body)
 	default:
-		c.write(a.body)
+		c.writeWhole(a.body)
+		if !c.gone {
+			c.ended = EndedWhole
+		}
 	}
 }
 
@@ -104,7 +126,7 @@ func (p *plan) spoil(a reply) reply {
 		page := "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
 		return reply{status: a.status, kind: kindHTML, body: []byte(page)}
 	case p.empty:
-		a.body, a.events = nil, a.events[:0]
+		a.body, a.events, a.bill = nil, a.events[:0], nil
 		return a
 	case p.garbage:
 		return a.garbled()
@@ -116,9 +138,9 @@ func (p *plan) spoil(a reply) reply {
 		b.mark(eventDone)
 		a = b
 	case p.object:
-		a.body = []byte("{}")
+		a.body, a.bill = []byte("{}"), nil
 	case p.errorEvent >= 0 && !a.stream():
-		a.body = []byte(errorObject)
+		a.body, a.bill = []byte(errorObject), nil
 	case p.errorEvent >= 0:
 		a = a.brokenOff(p.errorEvent)
 	}
@@ -132,7 +154,7 @@ func (p *plan) spoil(a reply) reply {
 func (a reply) garbled() reply {
 	const noise = "\x00\xff\xfe{\"choices\":[{\"delta\":\x80\xc3\x28]]}} <<garbage>> \xf0\x9f"
 	if !a.stream() {
-		a.body = []byte(noise)
+		a.body, a.bill = []byte(noise), nil
 		return a
 	}
 	b := reply{status: a.status, kind: a.kind, header: a.header}
@@ -146,13 +168,16 @@ func (a reply) garbled() reply {
 // brokenOff ends a stream with an error event: first of all, or after n content events.
 func (a reply) brokenOff(n int) reply {
 	b := reply{status: a.status, kind: a.kind, header: a.header, events: []event{}}
+	if n > 0 {
+		b.bill = a.bill
+	}
 	count := 0
-	a.each(func(bytes []byte, kind eventKind) {
+	a.each(func(bytes []byte, e event) {
 		if n > 0 && count < n {
-			b.body = append(b.body, bytes...)
-			b.mark(kind)
+			b.body, b.said = append(b.body, bytes...), e.said
+			b.mark(e.kind)
 		}
-		if kind == eventContent {
+		if e.kind == eventContent {
 			count++
 		}
 	})
@@ -164,21 +189,21 @@ func (a reply) brokenOff(n int) reply {
 // respell leaves out events and changes line ends and writes.
 func (p *plan) respell(a reply) reply {
 	if p.noDone || p.noFinish || p.crlf {
-		b := reply{status: a.status, kind: a.kind, header: a.header, events: []event{}}
-		a.each(func(raw []byte, kind eventKind) {
-			if kind == eventDone && p.noDone || kind == eventFinish && p.noFinish {
+		b := reply{status: a.status, kind: a.kind, header: a.header, events: []event{}, bill: a.bill}
+		a.each(func(raw []byte, e event) {
+			if e.kind == eventDone && p.noDone || e.kind == eventFinish && p.noFinish {
 				return
 			}
 			if p.crlf {
 				raw = bytes.ReplaceAll(raw, []byte("\n"), []byte("\r\n"))
 			}
-			b.body = append(b.body, raw...)
-			b.mark(kind)
+			b.body, b.said = append(b.body, raw...), e.said
+			b.mark(e.kind)
 		})
 		a = b
 	}
 	if p.oneChunk && len(a.events) > 0 {
-		a.events = []event{{len(a.body), eventContent}}
+		a.events = []event{{len(a.body), a.events[len(a.events)-1].said, eventContent}}
 	}
 	return a
 }
@@ -192,9 +217,13 @@ func (c *call) deliverEvents(a reply) {
 	}
 	c.w.WriteHeader(a.status)
 	ctx := c.r.Context()
-	start := 0
+	start, spoken := 0, 0 // spoken counts the content events sent
 	for i, e := range a.events {
 		switch {
+		case spoken == p.stall && e.kind != eventOther:
+			c.flush()
+			c.hang()
+			return
 		case i == p.cut:
 			c.flush()
 			c.abort()
@@ -209,26 +238,30 @@ func (c *call) deliverEvents(a reply) {
 		case ctx.Err() != nil:
 			return
 		}
-		if p.split {
-			c.writeSplit(a.body[start:e.end])
-		} else {
-			c.write(a.body[start:e.end])
-		}
+		c.writeWhole(a.body[start:e.end])
 		c.flush()
 		if c.gone {
 			return
 		}
-		start = e.end
+		c.begun, c.said, start = true, e.said, e.end
+		if e.kind == eventContent {
+			spoken++
+		}
 	}
 	switch {
 	case p.cut >= 0 || p.truncate:
 		c.flush()
 		c.abort()
-	case p.hang >= 0:
+	case p.hang >= 0 || spoken == p.stall:
 		c.flush()
 		c.hang()
-	case len(a.events) == 0:
-		c.flush()
+	case p.errorEvent >= 0:
+		c.ended = EndedBroken
+	default:
+		c.ended = EndedWhole
+		if len(a.events) == 0 {
+			c.flush()
+		}
 	}
 }
 
@@ -242,6 +275,15 @@ func (c *call) flush() {
 	if f, ok := c.w.(http.Flusher); ok {
 		f.Flush()
 	}
+}
+
+// writeWhole writes b, in one piece or in two.
+func (c *call) writeWhole(b []byte) {
+	if c.plan.split {
+		c.writeSplit(b)
+		return
+	}
+	c.write(b)
 }
 
 // writeSplit writes b in two, cut inside its first character of several bytes, else in half.

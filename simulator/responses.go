@@ -12,7 +12,9 @@ func (c *call) responses() reply {
 		return bad
 	}
 	root := gjson.ParseBytes(c.body)
-	said, refusal := readInput(root.Get("input"))
+	model := c.model(defaultModel)
+	n := c.counter(model)
+	said, refusal := n.readInput(root.Get("input"))
 	if refusal != nil {
 		return *refusal
 	}
@@ -20,11 +22,11 @@ func (c *call) responses() reply {
 	if v := root.Get("max_output_tokens"); v.Type != gjson.Null && !readInt(v, 16, 1<<31-1, &limit) {
 		return invalid("max_output_tokens", "integer_below_min_value", "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16.")
 	}
-	said.tokens += Tokens(root.Get("instructions").String())
-	model := c.model(defaultModel)
-	text, finish := limited(c.answerText(model, said.question, said.count), limit)
-	r := &response{c: c, model: model, text: text, cut: finish == "length", used: usage{said.tokens, Tokens(text)}}
-	if refusal, admitted := c.admit(said.tokens + max(limit, r.used.completion)); !admitted {
+	said.tokens += n.tokens(root.Get("instructions").String())
+	text, finish := n.limited(c.answerText(model, said.question, said.count), limit)
+	answerTokens := n.tokens(text)
+	r := &response{c: c, text: text, cut: finish == "length", owed: &bill{n, c.plan.used(said.tokens, answerTokens), []string{text}}}
+	if refusal, admitted := c.admit(said.tokens + max(limit, answerTokens)); !admitted {
 		return refusal
 	}
 	if c.target.service == serviceAzure && said.filter != "" {
@@ -33,13 +35,14 @@ func (c *call) responses() reply {
 	if root.Get("stream").Bool() {
 		return r.stream()
 	}
-	return ok(r.append(nil, r.status()))
+	return ok(r.append(nil, r.status())).owing(r.owed)
 }
 
-// readInput reads the input of a response: a text, or a list of messages and other items.
-func readInput(input gjson.Result) (m messages, refusal *reply) {
+// readInput reads the input of a response: a text, or a list of messages and other items. How the service counts them is
+// not published: four for each, besides its text, whoever counts that.
+func (n counter) readInput(input gjson.Result) (m messages, refusal *reply) {
 	if input.Type == gjson.String {
-		return messages{count: 1, tokens: 4 + Tokens(input.Str), question: input.Str, filter: filterCategory(input.Str)}, nil
+		return messages{count: 1, tokens: 4 + n.tokens(input.Str), question: input.Str, filter: filterCategory(input.Str)}, nil
 	}
 	if !input.IsArray() || !input.Get("0").Exists() {
 		a := invalid("input", "missing_required_parameter", "Missing required parameter: 'input'.")
@@ -48,7 +51,7 @@ func readInput(input gjson.Result) (m messages, refusal *reply) {
 	input.ForEach(func(_, item gjson.Result) bool {
 		text, images := readContent(item.Get("content"))
 		m.count++
-		m.tokens += 4 + Tokens(text) + 85*images
+		m.tokens += 4 + n.tokens(text) + imageTokens*images
 		if item.Get("role").Str == "user" {
 			m.question = text
 		}
@@ -62,12 +65,12 @@ func readInput(input gjson.Result) (m messages, refusal *reply) {
 
 // response is one answer of the responses API.
 type response struct {
-	c           *call
-	model, text string
-	cut         bool
-	used        usage
-	sequence    int
-	reply       reply
+	c        *call
+	text     string
+	cut      bool
+	owed     *bill
+	sequence int
+	reply    reply
 }
 
 func (r *response) status() string {
@@ -91,20 +94,19 @@ func (r *response) append(b []byte, status string) []byte {
 		b = append(b, "null"...)
 	}
 	b = append(b, `,"instructions":null,"max_output_tokens":null,"metadata":{},"model":`...)
-	b = gjson.AppendJSONString(b, r.model)
+	b = gjson.AppendJSONString(b, r.owed.model)
 	b = append(b, `,"output":[`...)
 	if whole && !r.c.plan.noChoices {
 		b = r.appendItem(b, r.status(), true)
 	}
 	b = append(b, `],"parallel_tool_calls":true,"previous_response_id":null,"reasoning":{"effort":null,"summary":null},"store":true,`+
 		`"temperature":1.0,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled","usage":`...)
-	if whole {
-		b = append(b, `{"input_tokens":`...)
-		b = strconv.AppendInt(b, int64(r.used.prompt), 10)
-		b = append(b, `,"input_tokens_details":{"cached_tokens":0},"output_tokens":`...)
-		b = strconv.AppendInt(b, int64(r.used.completion), 10)
-		b = append(b, `,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":`...)
-		b = strconv.AppendInt(b, int64(r.used.prompt+r.used.completion), 10)
+	if p, used := &r.c.plan, r.owed.used; whole && !p.noUsage {
+		b = p.appendCount(append(b, `{"input_tokens":`...), used.prompt)
+		b = p.appendCount(append(b, `,"input_tokens_details":{"cached_tokens":`...), used.cached)
+		b = p.appendCount(append(b, `},"output_tokens":`...), used.completion)
+		b = p.appendCount(append(b, `,"output_tokens_details":{"reasoning_tokens":`...), used.reasoning)
+		b = p.appendCount(append(b, `},"total_tokens":`...), used.prompt+used.completion)
 		b = append(b, '}')
 	} else {
 		b = append(b, "null"...)
@@ -145,6 +147,7 @@ func (r *response) stream() reply {
 	})
 	for text := r.text; text != ""; {
 		n := nextPiece(text)
+		r.reply.said += n
 		r.event("response.output_text.delta", eventContent, func(b []byte) []byte {
 			b = gjson.AppendJSONString(append(r.place(b), `,"delta":`...), text[:n])
 			return append(b, `,"logprobs":[]`...)
@@ -162,7 +165,7 @@ func (r *response) stream() reply {
 		return r.appendItem(append(b, `,"output_index":0,"item":`...), r.status(), true)
 	})
 	r.event("response."+r.status(), eventFinish, whole(r.status()))
-	return r.reply
+	return r.reply.owing(r.owed)
 }
 
 // place appends the members that say which part of the output an event is about.

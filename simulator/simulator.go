@@ -45,6 +45,9 @@ type Options struct {
 	Region string
 	// Fault applies to every call; a deployment's, a scripted and a caller's fault are laid over it.
 	Fault Fault
+	// Count counts the tokens of text for a model as answers name it, as many calls as are open at once. When it is set,
+	// the prompts of chats count by the published rule; Tokens and a simpler rule when nil. docs/simulator.md has both.
+	Count func(model, text string) int
 	// Log gets one debug line per call; nothing is logged when nil.
 	Log *slog.Logger
 }
@@ -72,6 +75,7 @@ type Seen struct {
 // Simulator is an http.Handler, safe for concurrent use.
 type Simulator struct {
 	now     func() time.Time
+	count   func(model, text string) int
 	keys    []string
 	base    plan
 	log     *slog.Logger
@@ -88,11 +92,14 @@ type Simulator struct {
 	deployments map[string]*deployment // guarded by mu, and so are the fields of each
 	seen        []Seen                 // guarded by mu, oldest first
 	seenBytes   int                    // guarded by mu
+	invoice     [][]Line               // guarded by mu, oldest first, all but the last of the same length
+	billed      int                    // guarded by mu: calls billed, those the invoice has no room for too
 }
 
 // deployment is what a Simulator knows about one Deployment while it runs.
 type deployment struct {
 	Deployment
+	name   string
 	plan   plan    // the simulator's faults with the deployment's own laid over them
 	calls  int     // since the last Reset
 	script []Fault // for the next calls
@@ -104,6 +111,7 @@ type deployment struct {
 func New(o Options) *Simulator {
 	s := &Simulator{
 		now:     o.Now,
+		count:   o.Count,
 		keys:    o.Keys,
 		log:     o.Log,
 		region:  []string{cmp.Or(o.Region, "Sim Central")},
@@ -157,20 +165,22 @@ func (s *Simulator) Canceled() int { return int(s.canceled.Load()) }
 // Open is the number of calls being answered.
 func (s *Simulator) Open() int { return int(s.open.Load()) }
 
-// Reset forgets requests, counts, scripts, rate windows and the deployments made on first use.
+// Reset forgets requests, counts, scripts, rate windows, the invoice and the deployments made on first use. Calls that
+// are being answered go on the new invoice.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deployments = make(map[string]*deployment, len(s.initial))
 	for name, d := range s.initial {
-		s.deployments[name] = s.newDeployment(d)
+		s.deployments[name] = s.newDeployment(name, d)
 	}
 	s.seen, s.seenBytes = nil, 0
+	s.invoice, s.billed = nil, 0
 	s.canceled.Store(0)
 }
 
-func (s *Simulator) newDeployment(d Deployment) *deployment {
-	made := &deployment{Deployment: d, plan: s.base}
+func (s *Simulator) newDeployment(name string, d Deployment) *deployment {
+	made := &deployment{Deployment: d, name: name, plan: s.base}
 	made.plan.lay(d.Fault)
 	return made
 }
@@ -179,8 +189,8 @@ func (s *Simulator) newDeployment(d Deployment) *deployment {
 func (s *Simulator) deployment(name string) *deployment {
 	d := s.deployments[name]
 	if d == nil && len(name) <= maxName && len(s.deployments) < maxDeployments+len(s.initial) {
-		d = s.newDeployment(Deployment{})
-		s.deployments[strings.Clone(name)] = d
+		d = s.newDeployment(strings.Clone(name), Deployment{})
+		s.deployments[d.name] = d
 	}
 	return d
 }
@@ -188,7 +198,7 @@ func (s *Simulator) deployment(name string) *deployment {
 // ServeHTTP answers one call. As net/http wants it, it panics with http.ErrAbortHandler, and with nothing else, when
 // a fault breaks the connection.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{s: s, w: w, r: r, serial: s.serial.Add(1), target: resolve(r)}
+	c := &call{s: s, w: w, r: r, serial: s.serial.Add(1), target: resolve(r), start: s.now()}
 	if c.target.service == serviceAdmin {
 		c.admin()
 		return
@@ -236,6 +246,7 @@ func (s *Simulator) enter(c *call, authorized bool) {
 	if c.d == nil {
 		return
 	}
+	c.target.deployment = c.d.name // the invoice keeps it
 	c.d.calls++
 	if !authorized {
 		return
@@ -258,8 +269,9 @@ func (s *Simulator) remember(c *call) {
 	s.seen = append(s.seen, Seen{Method: c.r.Method, Path: c.r.URL.Path, Query: c.query(), Header: c.r.Header.Clone(), Body: c.body})
 }
 
-// finish counts the end of a call, however it ended.
+// finish counts and bills a call at its end, however it ended.
 func (s *Simulator) finish(c *call) {
+	s.charge(c)
 	if c.gone || c.r.Context().Err() != nil {
 		s.canceled.Add(1)
 	}

@@ -259,7 +259,7 @@ func FuzzChat(f *testing.F) {
 	s := New(Options{})
 	f.Fuzz(func(t *testing.T, body string) {
 		// Not what takes time on purpose: latency, silence, very long answers.
-		if marker := strings.ToLower(gjson.Get(body, "user").String()); strings.Contains(marker, "hang") || strings.Contains(marker, "latency") ||
+		if marker := strings.ToLower(gjson.Get(body, "user").String()); strings.Contains(marker, "hang") || strings.Contains(marker, "stall") || strings.Contains(marker, "latency") ||
 			strings.Contains(marker, "cadence") || strings.Contains(marker, "big") || strings.Contains(marker, "words") {
 			return
 		}

@@ -53,7 +53,7 @@ func ChatTokens(body []byte) int {
 	if !valid(body) {
 		return 0
 	}
-	messages, bad := readMessages(gjson.GetBytes(body, "messages"))
+	messages, bad := counter{}.readMessages(gjson.GetBytes(body, "messages"))
 	if bad != nil {
 		return 0
 	}
@@ -148,16 +148,6 @@ func nextPiece(text string) int {
 		return i + sp
 	}
 	return len(text)
-}
-
-// limited cuts text to a number of tokens; 0 is no limit.
-func limited(text string, tokens int) (kept, finish string) {
-	if tokens > 0 {
-		if _, end := scanTokens(text, tokens); end < len(text) {
-			return text[:end], "length"
-		}
-	}
-	return text, "stop"
 }
 
 // filterCategory is the content filter's category that a text sets off by containing its marker, "" when none.

@@ -132,6 +132,7 @@ func (c *call) streamToolCall(f *frame, t toolCall, n, choice int) {
 	f.body = append(f.body, `","index":`...)
 	f.body = strconv.AppendInt(f.body, int64(n), 10)
 	f.body = append(f.body, `,"type":"function"}]}`...)
+	f.said += len(t.name)
 	f.end(choice, "", eventOther)
 
 	pieceRunes := max(8, len(t.arguments)/1000) // at most about a thousand events
@@ -143,6 +144,7 @@ func (c *call) streamToolCall(f *frame, t toolCall, n, choice int) {
 		f.body = append(f.body, `},"index":`...)
 		f.body = strconv.AppendInt(f.body, int64(n), 10)
 		f.body = append(f.body, `}]}`...)
+		f.said += size
 		f.end(choice, "", eventContent)
 		rest = rest[size:]
 	}
