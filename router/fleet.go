@@ -1,9 +1,9 @@
 package router
 
 import (
-	"crypto/sha256"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"aigateway/config"
@@ -15,17 +15,17 @@ import (
 type Fleet struct {
 	clock  *clock
 	jitter func() float64
+	onRest atomic.Pointer[func(Rest)]
 
-	mu     sync.Mutex // guards what follows; never taken on the request path
+	mu     sync.Mutex // guards what follows; taken by no request but one that is throttled
 	states map[stateKey]*State
 	turns  map[turnKey]*turn
 }
 
-// stateKey tells endpoints apart: contract section 6. It has a digest in the
-// place of the secret, which then is not held in one more place.
+// stateKey tells endpoints apart: contract section 6.
 type stateKey struct {
-	app, uri string
-	key      [sha256.Size]byte
+	app string
+	of  Digest
 }
 
 // turnKey names a priority group.
@@ -47,12 +47,12 @@ func NewFleet(now func() time.Time) *Fleet {
 
 // state returns the state of an endpoint, new if it was not known.
 func (f *Fleet) state(app string, ep *config.Endpoint) *State {
-	k := stateKey{app, ep.URI, sha256.Sum256([]byte(ep.APIKey.Reveal()))}
+	k := stateKey{app, digest(ep)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.states[k]
 	if s == nil {
-		s = &State{clock: f.clock, jitter: f.jitter}
+		s = &State{clock: f.clock, jitter: f.jitter, of: k.of, begun: f.tell}
 		f.states[k] = s
 	}
 	return s

@@ -15,7 +15,8 @@ type Plan struct {
 	router    *Router
 	untried   []*Endpoint
 	inline    [inlineEndpoints]*Endpoint // untried's memory, when it suffices
-	only      *Endpoint                  // the one endpoint allowed, or nil
+	facts     Facts
+	refused   []*Endpoint // by Facts.Admit
 	unknown   bool
 	first     Lease // the only one that most requests need, without another allocation
 	attempts  int
@@ -24,24 +25,28 @@ type Plan struct {
 
 // Plan orders the application's endpoints for one request.
 func (r *Router) Plan(f Facts) *Plan {
-	p := &Plan{router: r, remaining: r.maxAttempts}
+	p := &Plan{router: r, facts: f, remaining: r.maxAttempts}
 	if p.remaining <= 0 {
 		p.remaining = len(r.endpoints)
 	}
 	p.untried = p.inline[:0]
 	if f.Only != "" {
 		i := indexOf(r.endpoints, f.Only)
-		if p.unknown = i < 0; !p.unknown {
-			p.only = r.endpoints[i]
-			p.untried = append(p.untried, p.only)
+		if p.unknown = i < 0 || !f.among(r.endpoints[i]); !p.unknown {
+			p.untried = append(p.untried, r.endpoints[i])
 		}
 		return p
 	}
 
-	p.untried = append(p.untried, r.ordered...)
 	for _, g := range r.groups {
-		if g.to-g.from > 1 {
-			g.order(f, p.untried[g.from:g.to:g.to])
+		from := len(p.untried)
+		for _, e := range r.ordered[g.from:g.to] {
+			if f.among(e) {
+				p.untried = append(p.untried, e)
+			}
+		}
+		if to := len(p.untried); to-from > 1 {
+			g.order(f, p.untried[from:to:to])
 		}
 	}
 	if f.Prefer != "" {
@@ -56,18 +61,28 @@ func indexOf(eps []*Endpoint, id string) int {
 	return slices.IndexFunc(eps, func(e *Endpoint) bool { return e.ID == id })
 }
 
-// Next leases the best endpoint that is available now and that this plan has
-// not leased before. It returns nil when there is none, or when the attempts
-// that the configuration allows are spent. An endpoint passed over because it
-// rested is offered by a later Next if its rest has ended by then.
+// Next leases the best endpoint that is available now, that this plan has not
+// leased before and that Facts.Admit lets in. It returns nil when there is none,
+// or when the attempts that the configuration allows are spent. An endpoint
+// passed over because it rested is offered by a later Next if its rest has ended
+// by then.
 func (p *Plan) Next() *Lease {
 	if p.remaining == 0 {
 		return nil
 	}
 	at := p.router.clock.elapsed()
-	for _, e := range p.untried {
-		generation, probe, ok := e.State.admit(at, e.RPM)
+	for i := 0; i < len(p.untried); {
+		e := p.untried[i]
+		a, ok := e.State.admit(at, e.RPM)
 		if !ok {
+			i++
+			continue
+		}
+		if p.facts.Admit != nil && !p.facts.Admit(e) {
+			e.State.withdraw(a, e.RPM)
+			p.refused = append(p.refused, e)
+			p.untried = slices.Delete(p.untried, i, i+1)
+			at = p.router.clock.elapsed() // asking may have taken its time
 			continue
 		}
 		// An endpoint that is listed twice, as some files weight it, is one.
@@ -78,28 +93,29 @@ func (p *Plan) Next() *Lease {
 		if p.attempts > 1 {
 			l = new(Lease)
 		}
-		l.endpoint, l.generation, l.probe = e, generation, probe
+		l.endpoint, l.generation, l.probe = e, a.generation, a.probe
 		return l
 	}
 	return nil
 }
 
 // Wait returns the time until an endpoint that such a request may use can be
-// leased again, by another plan too: the smallest over all the application's
-// endpoints, or that of Facts.Only's. It is 0 when one can be leased now and
-// when Facts.Only named none. While one request probes an endpoint the time is
-// not known; it is then taken to be the shortest rest.
+// leased again, by another plan too: the smallest over the application's
+// endpoints that Facts.Only and Facts.Among allow, save those that Facts.Admit
+// refused, whose wait the caller knows. It is 0 when one can be leased now and
+// when there is none to wait for. While one request probes an endpoint the time
+// is not known; it is then taken to be the shortest rest.
 func (p *Plan) Wait() time.Duration {
 	at := p.router.clock.elapsed()
-	switch {
-	case p.unknown || len(p.router.endpoints) == 0:
-		return 0
-	case p.only != nil:
-		return p.only.State.wait(at, p.only.RPM)
-	}
-	least := time.Duration(1<<63 - 1)
+	least, any := time.Duration(1<<63-1), false
 	for _, e := range p.router.endpoints {
-		least = min(least, e.State.wait(at, e.RPM))
+		if p.unknown || p.facts.Only != "" && p.facts.Only != e.ID || !p.facts.among(e) || slices.Contains(p.refused, e) {
+			continue
+		}
+		least, any = min(least, e.State.wait(at, e.RPM)), true
+	}
+	if !any {
+		return 0
 	}
 	return least
 }

@@ -27,6 +27,15 @@ func TestPlanHonoursFacts(t *testing.T) {
 		{name: "prefer, resting", facts: Facts{Prefer: "2"}, resting: "2", want: []string{"0", "1"}},
 		{name: "prefer, unknown", facts: Facts{Prefer: "x"}, want: []string{"0", "1", "2"}},
 		{name: "only wins over prefer", facts: Facts{Only: "1", Prefer: "2"}, want: []string{"1"}},
+		{name: "among", facts: Facts{Among: []string{"2", "0", "x"}}, want: []string{"0", "2"}},
+		{name: "among none", facts: Facts{Among: []string{}}, want: []string{}},
+		{name: "among unknown ones", facts: Facts{Among: []string{"x"}}, want: []string{}},
+		{name: "among, only", facts: Facts{Among: []string{"1", "2"}, Only: "2"}, want: []string{"2"}},
+		{name: "among others, only", facts: Facts{Among: []string{"1", "2"}, Only: "0"}, want: []string{}, unknown: true},
+		{name: "among, prefer", facts: Facts{Among: []string{"1", "2"}, Prefer: "2"}, want: []string{"2", "1"}},
+		{name: "among others, prefer", facts: Facts{Among: []string{"1", "2"}, Prefer: "0"}, want: []string{"1", "2"}},
+		{name: "among, resting", facts: Facts{Among: []string{"1"}}, resting: "1", want: []string{}, wait: 5 * time.Second},
+		{name: "among, another resting", facts: Facts{Among: []string{"1"}}, resting: "0", want: []string{"1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fleet, _ := fleetAt()
@@ -125,6 +134,99 @@ func TestWaitIsTheSmallestOfRestsAndLimits(t *testing.T) {
 				t.Errorf("wait %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// refuses returns an Admit that refuses these, and what it was asked.
+func refuses(ids ...string) (admit func(*Endpoint) bool, asked *[]string) {
+	asked = new([]string)
+	return func(e *Endpoint) bool {
+		*asked = append(*asked, e.ID)
+		return !slices.Contains(ids, e.ID)
+	}, asked
+}
+
+func TestRefusedEndpointIsPassedOverAndNotOfferedAgain(t *testing.T) {
+	fleet, _ := fleetAt()
+	app := application("priority", 4)
+	app.Retry.MaxAttempts = 2
+	r := New(app, fleet)
+	r.Plan(Facts{Only: "0"}).Next().Done(Outcome{Kind: Throttled, RetryAfter: 5 * time.Second})
+	admit, asked := refuses("1")
+	p := r.Plan(Facts{Admit: admit})
+	if diff := cmp.Diff([]string{"2", "3"}, order(p)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"1", "2", "3"}, *asked); diff != "" || p.Attempts() != 2 {
+		t.Errorf("%d attempts, asked of: %s", p.Attempts(), diff)
+	}
+}
+
+func TestRefusalLeavesNoTrace(t *testing.T) {
+	for _, strategy := range []string{"priority", "roundRobin", "leastBusy", "latency"} {
+		fleet, clock := fleetAt()
+		app := application(strategy, 1)
+		app.Endpoints[0].RPM = 3
+		r := New(app, fleet)
+		first(r, Outcome{Kind: Served, Latency: time.Second})
+		clock.advance(time.Second)
+		s := r.Endpoints()[0].State
+		before, average := r.Status(), s.latency
+		admit, _ := refuses("0")
+		for range 5 {
+			if p := r.Plan(Facts{Admit: admit}); p.Next() != nil || p.Next() != nil {
+				t.Fatal("leased although refused")
+			}
+		}
+		if diff := cmp.Diff(before, r.Status(), cmp.Comparer(func(a, b *Endpoint) bool { return a == b })); diff != "" || s.latency != average {
+			t.Errorf("%s: %s%+v was %+v", strategy, diff, s.latency, average)
+		}
+		if first(r, Outcome{}) == "" || first(r, Outcome{}) == "" || first(r, Outcome{}) != "" {
+			t.Errorf("%s: the limit of 3 does not hold", strategy)
+		}
+	}
+}
+
+func TestRefusedProbeIsLeftToTheNext(t *testing.T) {
+	r, clock := failing(t)
+	clock.advance(r.Plan(Facts{}).Wait())
+	admit, _ := refuses("0")
+	r.Plan(Facts{Admit: admit}).Next()
+	if first(r, Outcome{Kind: Served}) == "" {
+		t.Error("a refused probe keeps the endpoint")
+	}
+	if got := r.Status()[0].Reason; got != "" {
+		t.Errorf("the probe did not decide: %q", got)
+	}
+}
+
+func TestWaitDoesNotCountTheRefused(t *testing.T) {
+	fleet, _ := fleetAt()
+	r := New(application("priority", 2), fleet)
+	admit, _ := refuses("1")
+	p := r.Plan(Facts{Admit: admit})
+	p.Next().Done(Outcome{Kind: Throttled, RetryAfter: 5 * time.Second})
+	if p.Next() != nil || p.Wait() != 5*time.Second {
+		t.Errorf("wait %v, want the resting one's", p.Wait())
+	}
+	admit, _ = refuses("0", "1")
+	p = r.Plan(Facts{Admit: admit, Only: "1"})
+	if p.Next() != nil || p.Wait() != 0 || p.Unknown() {
+		t.Errorf("wait %v although nothing is left to wait for", p.Wait())
+	}
+}
+
+func TestAdmitMayEndALeaseAndAskTheRouter(t *testing.T) {
+	fleet, _ := fleetAt()
+	r := New(application("priority", 2), fleet)
+	p := r.Plan(Facts{Admit: func(e *Endpoint) bool {
+		if got := r.Status()[e.Index].InFlight; got != 1 {
+			t.Errorf("%d in flight while it is asked", got)
+		}
+		return e.ID == "1"
+	}})
+	if got := p.Next().Endpoint().ID; got != "1" {
+		t.Errorf("leased %s", got)
 	}
 }
 

@@ -39,7 +39,17 @@ type Facts struct {
 	Only string
 	// Prefer is the ID of the endpoint to try first; an unknown one is ignored.
 	Prefer string
+	// Among are the IDs of the endpoints that there are for this request; Only
+	// and Prefer know no others. Nil is all of them.
+	Among []string
+	// Admit is asked of an endpoint that is available, before it is leased; it
+	// may take its time. Refused, the endpoint is passed over as if it had not
+	// been looked at, and this plan does not offer it again. Nil admits all.
+	Admit func(*Endpoint) bool
 }
+
+// among reports whether there is such an endpoint for this request.
+func (f *Facts) among(e *Endpoint) bool { return f.Among == nil || slices.Contains(f.Among, e.ID) }
 
 // Strategy puts the endpoints of one priority group into the order in which a
 // request tries them, most preferred first. It runs on the request path, at

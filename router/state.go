@@ -33,6 +33,8 @@ const (
 type State struct {
 	clock  *clock
 	jitter func() float64 // uniform in [0, 1)
+	of     Digest         // names the endpoint in any application
+	begun  func(Rest)     // told of the rests that the endpoint asks for
 
 	mu       sync.Mutex    // guards everything below; never held while calling out
 	latest   time.Duration // the latest reading of the clock seen under mu
@@ -42,6 +44,7 @@ type State struct {
 
 	restUntil time.Duration // no lease before
 	restsFor  Reason        // why restUntil is what it is
+	restTold  time.Duration // the end of the last rest that was told or learnt
 
 	failures   int    // in a row; while unproven, failuresToRest or more
 	rests      int    // rests for failing since the endpoint was last well
@@ -74,28 +77,63 @@ func (s *State) waitLocked(at time.Duration, rpm int) time.Duration {
 	return w
 }
 
-// admit counts a request in, if the endpoint can be leased. The generation and
-// probe it returns belong to the lease.
-func (s *State) admit(at time.Duration, rpm int) (generation uint64, probe, ok bool) {
+// admission is a request counted in.
+type admission struct {
+	at         time.Duration
+	generation uint64  // the state's at that moment
+	probe      bool    // this request decides whether the endpoint is well
+	before     average // latency, as it was
+	after      average // and as it was then
+}
+
+// admit counts a request in, if the endpoint can be leased.
+func (s *State) admit(at time.Duration, rpm int) (a admission, ok bool) {
 	at = s.lock(at)
 	defer s.mu.Unlock()
 	if s.waitLocked(at, rpm) > 0 {
-		return 0, false, false
+		return admission{}, false
 	}
+	a = admission{at: at, generation: s.generation, probe: s.unproven, before: s.latency}
 	s.admitted.add(at, rpm)
 	s.inFlight++
 	s.latency.chosen(at)
-	s.probing = s.unproven
-	return s.generation, s.probing, true
+	a.after = s.latency
+	s.probing = a.probe
+	return a, true
+}
+
+// withdraw undoes an admission of which nothing came.
+func (s *State) withdraw(a admission, rpm int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inFlight--
+	if rpm > 0 {
+		s.admitted.remove(a.at)
+	}
+	if s.latency == a.after { // else others have chosen or measured it since
+		s.latency = a.before
+	}
+	if a.probe {
+		s.probing = false
+	}
 }
 
 // settle counts a request out and learns from its outcome. It reports false,
 // having done nothing, when the lease has been settled before.
 func (s *State) settle(at time.Duration, l *Lease, o Outcome) bool {
+	ok, rest := s.learn(at, l, o)
+	if rest > 0 {
+		s.begun(Rest{Of: s.of, Left: rest})
+	}
+	return ok
+}
+
+// learn is settle under the lock. It returns the rest to tell of, if any.
+func (s *State) learn(at time.Duration, l *Lease, o Outcome) (ok bool, tell time.Duration) {
 	at = s.lock(at)
 	defer s.mu.Unlock()
 	if l.done {
-		return false
+		return false, 0
 	}
 	l.done = true
 	s.inFlight--
@@ -117,11 +155,15 @@ func (s *State) settle(at time.Duration, l *Lease, o Outcome) bool {
 			rest = throttledRest
 		}
 		s.rest(at+rest, ReasonThrottled)
+		if s.restTold <= at || at+rest >= s.restTold+restWorthTelling {
+			s.restTold = at + rest
+			return true, rest
+		}
 	case Failed:
 		s.failed(at, l)
 	case Canceled:
 	}
-	return true
+	return true, 0
 }
 
 // answered takes a probe's first good byte for its outcome.

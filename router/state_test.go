@@ -232,10 +232,10 @@ func TestThrottleDuringAFailingRestProlongsIt(t *testing.T) {
 func TestStateReckonsWithTheLatestTime(t *testing.T) {
 	fleet, _ := fleetAt()
 	s := New(application("priority", 1), fleet).Endpoints()[0].State
-	if _, _, ok := s.admit(10*time.Second, 2); !ok {
+	if _, ok := s.admit(10*time.Second, 2); !ok {
 		t.Fatal("not admitted")
 	}
-	if _, _, ok := s.admit(9*time.Second, 2); !ok { // its reading was overtaken
+	if _, ok := s.admit(9*time.Second, 2); !ok { // its reading was overtaken
 		t.Fatal("not admitted")
 	}
 	if got, want := s.wait(69*time.Second, 1), time.Second; got != want {

@@ -18,12 +18,15 @@ type window struct {
 }
 
 // newest returns the k-th newest admission, 1 being the last one.
-func (w *window) newest(k int) time.Duration {
+func (w *window) newest(k int) time.Duration { return w.times[w.index(k)] }
+
+// index returns where the k-th newest admission is.
+func (w *window) index(k int) int {
 	i := w.next - k
 	if i < 0 {
 		i += len(w.times)
 	}
-	return w.times[i]
+	return i
 }
 
 // wait returns the time until another request may be admitted under the limit.
@@ -50,6 +53,19 @@ func (w *window) add(at time.Duration, rpm int) {
 		w.next = 0
 	}
 	w.n = min(w.n+1, len(w.times))
+}
+
+// remove forgets an admission, if it is still remembered.
+func (w *window) remove(at time.Duration) {
+	k := 1 + sort.Search(w.n, func(k int) bool { return w.newest(k+1) <= at })
+	if k > w.n || w.newest(k) != at {
+		return
+	}
+	for ; k > 1; k-- {
+		w.times[w.index(k)] = w.newest(k - 1)
+	}
+	w.next = w.index(1)
+	w.n--
 }
 
 // grow makes room for more admissions, never more than the limit: all that are

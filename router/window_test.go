@@ -2,6 +2,7 @@ package router
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -120,4 +121,29 @@ func TestLimitHoldsAmongManyCallersAtOnce(t *testing.T) {
 		}
 		clock.advance(time.Minute)
 	}
+}
+
+func TestWindowForgetsWhatIsRemoved(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rpm := rapid.IntRange(1, 20).Draw(t, "rpm")
+		var w window
+		var kept []time.Duration
+		var at time.Duration
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			at += time.Duration(rapid.IntRange(0, 5).Draw(t, "seconds")) * time.Second
+			kept = slices.DeleteFunc(kept, func(k time.Duration) bool { return k+rpmWindow <= at })
+			if len(kept) > 0 && rapid.Bool().Draw(t, "remove") {
+				i := rapid.IntRange(0, len(kept)-1).Draw(t, "i")
+				w.remove(kept[i])
+				kept = slices.Delete(kept, i, i+1)
+			} else if w.wait(at, rpm) == 0 {
+				w.add(at, rpm)
+				kept = append(kept, at)
+			}
+			w.remove(at + 1) // never admitted
+			if got := w.used(at); got != len(kept) || (w.wait(at, rpm) == 0) != (len(kept) < rpm) {
+				t.Fatalf("%d used, want %d of %d; wait %v", got, len(kept), rpm, w.wait(at, rpm))
+			}
+		}
+	})
 }
