@@ -176,6 +176,10 @@ func (s *scanner) learn(r *Request, name, raw []byte, k kind) {
 	case "tools":
 		ok, want = k == kindArray || k == kindNull, "an array"
 	case "n":
+		// The API documents 128 as the most choices of one request.
+		if v, err := strconv.ParseFloat(string(raw), 64); k == kindNumber && err == nil && v > 128 {
+			s.blame("n", "n must be at most 128, not "+clip(raw))
+		}
 		s.checkInteger("n", raw, k, 1)
 	case "max_tokens":
 		s.checkInteger("max_tokens", raw, k, math.Inf(-1))

@@ -16,10 +16,15 @@ type Usage struct {
 	Estimated bool // by the gateway; never beside Reported
 }
 
+// mostTokens is the most that one answer may be said to have used: ten times
+// the longest context that any model offers. More is a fault, and would be a
+// costly one to believe.
+const mostTokens = 100_000_000
+
 // parseUsage reads a usage object as chat completions, completions and
 // embeddings write it (prompt_tokens, …), or as the Responses API does
-// (input_tokens, …). One count that is negative, not whole, above 2⁵³ or not
-// a number makes the whole worthless: the result is the zero Usage.
+// (input_tokens, …). One count that is negative, not whole, above mostTokens or
+// not a number makes the whole worthless: the result is the zero Usage.
 func parseUsage(raw []byte) Usage {
 	var u Usage
 	total := false
@@ -55,7 +60,7 @@ func parseUsage(raw []byte) Usage {
 		}
 		u.Reported = true
 	}
-	if c.bad || !u.Reported {
+	if c.bad || !u.Reported || max(u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.CachedTokens, u.ReasoningTokens) > mostTokens {
 		return Usage{}
 	}
 	if !total {
