@@ -22,7 +22,7 @@ func TestDurationsFallIntoTheFirstBucketThatHoldsThem(t *testing.T) {
 		{81920*time.Millisecond + 1, 14},
 		{1 << 62, 14},
 	} {
-		if got := bucketOf(tt.d); got != tt.want {
+		if got := bucketOf(tt.d, firstBound); got != tt.want {
 			t.Errorf("bucket of %v: got %d, want %d", tt.d, got, tt.want)
 		}
 	}
@@ -31,11 +31,12 @@ func TestDurationsFallIntoTheFirstBucketThatHoldsThem(t *testing.T) {
 func TestBucketIsTheFirstWhoseBoundIsNotBelow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(0, int64(3*time.Minute)).Draw(t, "d"))
+		first := rapid.SampledFrom([]time.Duration{firstBound, firstTokenBound}).Draw(t, "first")
 		want := 0
-		for want < bounds && d > firstBound<<want {
+		for want < bounds && d > first<<want {
 			want++
 		}
-		if got := bucketOf(d); got != want {
+		if got := bucketOf(d, first); got != want {
 			t.Fatalf("bucket of %v: got %d, want %d", d, got, want)
 		}
 	})
@@ -56,5 +57,14 @@ func TestHistogramReadsCumulatively(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, upTo); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestHistogramOfTokensBeginsLower(t *testing.T) {
+	h := histogram{first: firstTokenBound}
+	h.observe(3 * time.Millisecond)
+	_, _, upTo := h.read()
+	if upTo[0.002] != 0 || upTo[0.004] != 1 || upTo[8.192] != 1 || len(upTo) != bounds {
+		t.Errorf("got %v", upTo)
 	}
 }

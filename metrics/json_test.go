@@ -54,9 +54,10 @@ func everyType(m *Metrics) {
 		}
 		for _, call := range calls {
 			a.Observe(&persist.Exchange{
-				Operation: "chat", Call: call, Status: 200, Duration: 300 * time.Millisecond, FirstByte: 100 * time.Millisecond,
-				Usage:    openai.Usage{PromptTokens: 400, CompletionTokens: 85, TotalTokens: 485, CachedTokens: 40, ReasoningTokens: 8},
-				Attempts: []persist.Attempt{{Status: 200, Duration: 250 * time.Millisecond}},
+				Operation: "chat", Stream: true, Call: call, Status: 200, Duration: 300 * time.Millisecond, FirstByte: 100 * time.Millisecond,
+				Usage:    openai.Usage{Reported: true, PromptTokens: 400, CompletionTokens: 85, TotalTokens: 485, CachedTokens: 40, ReasoningTokens: 8},
+				Cost:     2_500_000,
+				Attempts: []persist.Attempt{{Status: 200, Duration: 250 * time.Millisecond, FirstByte: 60 * time.Millisecond}},
 			})
 		}
 		for _, status := range []int{429, 400, 500} {
@@ -64,7 +65,10 @@ func everyType(m *Metrics) {
 		}
 		a.Observe(&persist.Exchange{Aborted: true, Operation: "images/generations", Attempts: []persist.Attempt{{Fault: "canceled"}}})
 		if i == 0 {
-			a.Observe(&persist.Exchange{Operation: "chat", Status: 200, Cached: true, CacheScore: 0.75, Duration: 3 * time.Millisecond, FirstByte: time.Millisecond})
+			a.Observe(&persist.Exchange{
+				Operation: "chat", Status: 200, Cached: true, CacheScore: 0.75, Duration: 3 * time.Millisecond, FirstByte: time.Millisecond,
+				Saved: openai.Usage{Reported: true, PromptTokens: 400, CompletionTokens: 85, TotalTokens: 485}, SavedCost: 2_500_000,
+			})
 			a.Observe(&persist.Exchange{Operation: "chat", Status: 200, Cached: true, CacheScore: 1, Duration: 3 * time.Millisecond, FirstByte: time.Millisecond})
 		}
 	}

@@ -4,7 +4,8 @@
 // [App.Observe], which adds to atomics and takes no lock.
 //
 // Every label comes from the configuration or from a closed set in this
-// package; none is a value that a caller chooses.
+// package; the one value that a caller may choose is the tenant's name, of
+// which [TenantOptions] bounds how many are shown.
 package metrics
 
 import (
@@ -51,6 +52,9 @@ type AppSpec struct {
 type EndpointSpec struct {
 	ID  string // its label
 	URI string // as shown in the JSON form
+	// Name is its label in the metrics by tenant, where endpoints of one name
+	// are one; ID when empty.
+	Name string
 	// Key tells endpoints apart from one configuration to the next: one with
 	// the same application and key keeps its counters. It is never shown.
 	Key string
@@ -68,11 +72,13 @@ type Metrics struct {
 	reloaded, failed atomic.Int64 // reloads by result
 	states           atomic.Pointer[func() []EndpointState]
 	sources          atomic.Pointer[[]func() []Reading]
+	tenants          atomic.Pointer[tenants] // nil when they are off
 
 	configuring sync.Mutex             // held by Configure
 	configured  bool                   // once Configure has returned; guarded by configuring
 	apps        atomic.Pointer[[]*App] // those in force; never changed once stored
-	scrape      http.Handler           // the Prometheus form
+	scrape      http.Handler           // the Prometheus form, as text or OpenMetrics
+	scrapeText  http.Handler           // the Prometheus form, never as OpenMetrics
 }
 
 // totals count requests since the start, whatever became of their
@@ -89,6 +95,7 @@ type App struct {
 	counts    *appCounts
 	endpoints []*endpointCounts // as spec.Endpoints
 	totals    *totals
+	tenants   *atomic.Pointer[tenants]
 	clock     *clock
 }
 
@@ -110,7 +117,7 @@ func New(o Options) *Metrics {
 		version: o.Version,
 	}
 	m.apps.Store(&[]*App{})
-	m.scrape = newScrape(m)
+	m.scrape, m.scrapeText = newScrapes(m)
 	return m
 }
 
@@ -133,6 +140,7 @@ func (m *Metrics) Configure(specs []AppSpec) []*App {
 	}
 	m.configured = true
 	m.apps.Store(&apps)
+	m.tenants.Load().keep(apps)
 	return slices.Clone(apps)
 }
 
@@ -140,7 +148,7 @@ func (m *Metrics) Configure(specs []AppSpec) []*App {
 // predecessor, which may be nil.
 func (m *Metrics) newApp(spec AppSpec, before *App) *App {
 	spec.Endpoints = slices.Clone(spec.Endpoints)
-	a := &App{spec: spec, named: namedCalls(spec.Type), counts: &appCounts{}, totals: &m.totals, clock: &m.clock}
+	a := &App{spec: spec, named: namedCalls(spec.Type), counts: newAppCounts(), totals: &m.totals, tenants: &m.tenants, clock: &m.clock}
 	kept := make(map[string]*endpointCounts)
 	if before != nil {
 		a.counts = before.counts
@@ -148,7 +156,8 @@ func (m *Metrics) newApp(spec AppSpec, before *App) *App {
 			kept[e.Key] = before.endpoints[i]
 		}
 	}
-	for _, e := range spec.Endpoints {
+	for i, e := range spec.Endpoints {
+		spec.Endpoints[i].Name = label(cmp.Or(e.Name, e.ID))
 		counts := kept[e.Key]
 		if counts == nil {
 			counts = &endpointCounts{}

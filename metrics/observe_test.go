@@ -206,15 +206,133 @@ func TestScoresThatAreNoNumbersDoNotSpoilTheAverage(t *testing.T) {
 	}
 }
 
+func TestUsageIsCountedByKind(t *testing.T) {
+	attempts := []persist.Attempt{{Status: 200}}
+	for _, tt := range []struct {
+		name string
+		x    persist.Exchange
+		want [usageKinds]int64 // reported, estimated, none
+	}{
+		{"reported", persist.Exchange{Status: 200, Usage: openai.Usage{Reported: true}, Attempts: attempts}, [usageKinds]int64{1, 0, 0}},
+		{"estimated", persist.Exchange{Status: 200, Usage: openai.Usage{Estimated: true}, Attempts: attempts}, [usageKinds]int64{0, 1, 0}},
+		{"unknown", persist.Exchange{Status: 500, Attempts: attempts}, [usageKinds]int64{0, 0, 1}},
+		{"from the cache", persist.Exchange{Status: 200, Cached: true}, [usageKinds]int64{}},
+		{"refused", persist.Exchange{Status: 429, Limit: "free-tier"}, [usageKinds]int64{}},
+		{"the gateway's own", persist.Exchange{Own: true, Status: 200, Usage: openai.Usage{Reported: true}, Attempts: attempts}, [usageKinds]int64{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := newMetrics(0)
+			a := m.Configure([]AppSpec{spec("app", "x")})[0]
+			a.Observe(&tt.x)
+			var got [usageKinds]int64
+			for k := range got {
+				got[k] = a.counts.usage[k].Load()
+			}
+			if got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCostIsThatOfTheGatewaysOwnCallsToo(t *testing.T) {
+	m, _ := newMetrics(0)
+	a := m.Configure([]AppSpec{spec("app", "x")})[0]
+	a.Observe(&persist.Exchange{Status: 200, Cost: 5, SavedCost: 100})
+	a.Observe(&persist.Exchange{Status: 200, Own: true, Cost: 2})
+	a.Observe(&persist.Exchange{Status: 200, Cached: true, SavedCost: 7, Saved: openai.Usage{PromptTokens: 30, CompletionTokens: 4}})
+	a.Observe(&persist.Exchange{Status: 200, Cost: -9})
+	if cost, saved, tokens := a.counts.cost.Load(), a.counts.savedCost.Load(), a.counts.saved.Load(); cost != 7 || saved != 7 || tokens != 34 {
+		t.Errorf("got cost %d, saved cost %d, saved tokens %d, want 7, 7, 34", cost, saved, tokens)
+	}
+}
+
+func TestRequestsThatALimitRefusedAreCountedByStatus(t *testing.T) {
+	m, _ := newMetrics(0)
+	a := m.Configure([]AppSpec{spec("app", "x")})[0]
+	for _, x := range []persist.Exchange{
+		{Status: 429, Limit: "minute"},
+		{Status: 403, Limit: "month"},
+		{Status: 403, Limit: "day"},
+		{Status: 400, Limit: "minute"},
+		{Status: 429},
+		{Status: 403}, // not by a limit
+	} {
+		a.Observe(&x)
+	}
+	got := map[string]int64{}
+	for r := range refusals {
+		got[r.String()] = a.counts.limited[r].Load()
+	}
+	if diff := cmp.Diff(map[string]int64{"429": 1, "403": 2, "400": 1}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTimePerTokenIsOfWholeStreamedAnswers(t *testing.T) {
+	streamed := func(change func(*persist.Exchange)) persist.Exchange {
+		x := persist.Exchange{Stream: true, Status: 200, Duration: 1100, FirstByte: 100, Usage: openai.Usage{CompletionTokens: 11}}
+		change(&x)
+		return x
+	}
+	for _, tt := range []struct {
+		name string
+		x    persist.Exchange
+		want time.Duration // 0: not counted
+	}{
+		{"eleven tokens", streamed(func(*persist.Exchange) {}), 100},
+		{"two tokens", streamed(func(x *persist.Exchange) { x.Usage.CompletionTokens = 2 }), 1000},
+		{"one token", streamed(func(x *persist.Exchange) { x.Usage.CompletionTokens = 1 }), 0},
+		{"unknown tokens", streamed(func(x *persist.Exchange) { x.Usage.CompletionTokens = 0 }), 0},
+		{"not streamed", streamed(func(x *persist.Exchange) { x.Stream = false }), 0},
+		{"from the cache", streamed(func(x *persist.Exchange) { x.Cached = true }), 0},
+		{"cut", streamed(func(x *persist.Exchange) { x.Cut = true }), 0},
+		{"aborted", streamed(func(x *persist.Exchange) { x.Aborted = true }), 0},
+		{"failed", streamed(func(x *persist.Exchange) { x.Status = 502 }), 0},
+		{"nothing written", streamed(func(x *persist.Exchange) { x.FirstByte = 0 }), 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, ok := timePerToken(&tt.x)
+			if got != tt.want || ok != (tt.want > 0) {
+				t.Errorf("got %d, %v, want %d", got, ok, tt.want)
+			}
+			m, _ := newMetrics(0)
+			a := m.Configure([]AppSpec{spec("app", "x")})[0]
+			a.Observe(&tt.x)
+			if n, _, _ := a.counts.perToken.read(); (n == 1) != ok {
+				t.Errorf("%d counted", n)
+			}
+		})
+	}
+}
+
+func TestFirstByteOfAnEndpointIsOfItsAnswers(t *testing.T) {
+	m, _ := newMetrics(0)
+	a := m.Configure([]AppSpec{spec("app", "x", "y")})[0]
+	a.Observe(&persist.Exchange{Status: 200, Attempts: []persist.Attempt{
+		{Endpoint: 0, Status: 429, FirstByte: time.Second},
+		{Endpoint: 1, Fault: "dial"},
+		{Endpoint: 1, Status: 200, FirstByte: time.Second, Fault: "canceled"},
+	}})
+	throttled, _, _ := a.endpoints[0].firstByte.read()
+	answered, sum, _ := a.endpoints[1].firstByte.read()
+	if throttled != 0 || answered != 1 || sum != 1 {
+		t.Errorf("got %d of the endpoint that throttled, %d of the one that answered, %v s, want 0, 1, 1", throttled, answered, sum)
+	}
+}
+
 // busy returns an exchange that touches every counter.
 func busy() *persist.Exchange {
 	x := answer(0)
-	x.Usage = openai.Usage{PromptTokens: 900, CompletionTokens: 100, TotalTokens: 1000, CachedTokens: 10, ReasoningTokens: 10}
+	x.Tenant, x.Stream, x.Cost = "contoso", true, 1000
+	x.Attempts[0].FirstByte = 10 * time.Millisecond
+	x.Usage = openai.Usage{Reported: true, PromptTokens: 900, CompletionTokens: 100, TotalTokens: 1000, CachedTokens: 10, ReasoningTokens: 10}
 	return x
 }
 
 func TestObserveDoesNotAllocate(t *testing.T) {
 	m := New(Options{Interval: time.Hour, History: 5})
+	m.ConfigureTenants(TenantOptions{Enabled: true})
 	search := spec("search", "x")
 	search.Type = "azure_search"
 	for _, a := range m.Configure([]AppSpec{spec("app", "x"), search}) {
@@ -228,6 +346,16 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 
 func BenchmarkObserve(b *testing.B) {
 	m := New(Options{Interval: time.Hour, History: 5})
+	a, x := m.Configure([]AppSpec{spec("app", "x")})[0], busy()
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Observe(x)
+	}
+}
+
+func BenchmarkObserveWithTenants(b *testing.B) {
+	m := New(Options{Interval: time.Hour, History: 5})
+	m.ConfigureTenants(TenantOptions{Enabled: true})
 	a, x := m.Configure([]AppSpec{spec("app", "x")})[0], busy()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,6 +1,9 @@
 package metrics
 
-import "aigateway/persist"
+import (
+	"aigateway/openai"
+	"aigateway/persist"
+)
 
 // operation is what a request asked for, a closed set.
 type operation int
@@ -126,4 +129,50 @@ const (
 
 func (t tokenType) String() string {
 	return [tokenTypes]string{"input", "output", "cached_input", "reasoning"}[t]
+}
+
+// usageKind is how far a count of tokens can be trusted, a closed set.
+type usageKind int
+
+const (
+	usageReported  usageKind = iota // by the endpoint
+	usageEstimated                  // by the gateway
+	usageNone                       // unknown
+	usageKinds                      // their number
+)
+
+func (k usageKind) String() string {
+	return [usageKinds]string{"reported", "estimated", "none"}[k]
+}
+
+func usageKindOf(u *openai.Usage) usageKind {
+	switch {
+	case u.Reported:
+		return usageReported
+	case u.Estimated:
+		return usageEstimated
+	}
+	return usageNone
+}
+
+// refusal is the status of a request that a limit refused, a closed set.
+type refusal int
+
+const (
+	refusedRate   refusal = iota // 429: a rate, such as tokens per minute
+	refusedQuota                 // 403: a quota, such as tokens per day
+	refusedAlways                // 400: it asks for more than the limit ever allows
+	refusals                     // their number
+)
+
+func (r refusal) String() string { return [refusals]string{"429", "403", "400"}[r] }
+
+func refusalOf(status int) refusal {
+	switch status {
+	case 403:
+		return refusedQuota
+	case 400:
+		return refusedAlways
+	}
+	return refusedRate
 }

@@ -7,12 +7,15 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"aigateway/persist"
 )
 
 // full returns metrics with every metric in it.
 func full() *Metrics {
 	m, _ := newMetrics(5)
 	everyType(m)
+	(*m.apps.Load())[0].Observe(&persist.Exchange{Operation: "chat", Status: 429, Limit: "free-tier"})
 	m.Begin()
 	m.Begin()
 	m.End()
