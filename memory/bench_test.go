@@ -22,7 +22,7 @@ func BenchmarkExpand(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/turns=%d", name, turns), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if _, err := m.Expand(b.Context(), c.id, Owner{}, req.Clone()); err != nil {
+					if _, err := m.Expand(b.Context(), c.id, Owner{}, req.Clone(), nil); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -230,7 +230,7 @@ type talk struct {
 func (c *talk) turn(answer string, messages ...string) []string {
 	c.t.Helper()
 	req := request(c.t, messages...)
-	th, err := c.m.Expand(c.t.Context(), c.id, Owner{}, req)
+	th, err := c.m.Expand(c.t.Context(), c.id, Owner{}, req, nil)
 	if err != nil {
 		c.t.Fatalf("turn %q: %v", messages, err)
 	}

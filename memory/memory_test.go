@@ -16,7 +16,7 @@ func TestAThreadIsUnknownToAllButItsOwner(t *testing.T) {
 	set := Settings{App: "app", Since: func(now time.Time) time.Time { return now.Add(-time.Hour) }}
 	m := threads.For(set)
 	owner := Owner{"me", "us"}
-	th, err := m.Expand(t.Context(), "", owner, request(t, "u: 1"))
+	th, err := m.Expand(t.Context(), "", owner, request(t, "u: 1"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestAThreadIsUnknownToAllButItsOwner(t *testing.T) {
 		start := now
 		now = now.Add(tt.later)
 		req := request(t, "u: 3")
-		_, err := tt.m.Expand(t.Context(), tt.id, tt.who, req)
+		_, err := tt.m.Expand(t.Context(), tt.id, tt.who, req, nil)
 		_, readErr := tt.m.Read(t.Context(), tt.id, tt.who, false)
 		var invalid, readInvalid *InvalidThread
 		if tt.want && (err != nil || readErr != nil) || !tt.want && (!errors.As(err, &invalid) || invalid.ID != tt.id || !errors.As(readErr, &readInvalid) || len(req.Messages()) != 1) {
@@ -87,7 +87,7 @@ func TestAStoreFaultIsNotAnUnknownThread(t *testing.T) {
 	broken := errors.New("broken")
 	store.before = func(context.Context, string, *Turn) error { return broken }
 	var down *UnavailableError
-	if _, err := m.Expand(t.Context(), c.id, Owner{}, request(t, "u: 3")); !errors.As(err, &down) || !errors.Is(err, broken) {
+	if _, err := m.Expand(t.Context(), c.id, Owner{}, request(t, "u: 3"), nil); !errors.As(err, &down) || !errors.Is(err, broken) {
 		t.Errorf("expanding: %v", err)
 	}
 	if err := m.Delete(t.Context(), c.id, Owner{}, false); !errors.As(err, &down) {
@@ -103,7 +103,7 @@ func TestAStoreFaultIsNotAnUnknownThread(t *testing.T) {
 	// Known to be down: nobody waits, and new conversations go on without one.
 	up = false
 	calls := len(store.calls)
-	if _, err := m.Expand(t.Context(), c.id, Owner{}, request(t, "u: 3")); !errors.As(err, &down) {
+	if _, err := m.Expand(t.Context(), c.id, Owner{}, request(t, "u: 3"), nil); !errors.As(err, &down) {
 		t.Errorf("expanding when down: %v", err)
 	}
 	if _, err := m.threads.List(t.Context(), "", "u", 10); !errors.As(err, &down) {
@@ -112,7 +112,7 @@ func TestAStoreFaultIsNotAnUnknownThread(t *testing.T) {
 	if _, err := m.threads.Erase(t.Context(), "", "u"); !errors.As(err, &down) {
 		t.Errorf("erasing when down: %v", err)
 	}
-	th, err := m.Expand(t.Context(), "", Owner{}, request(t, "u: 3"))
+	th, err := m.Expand(t.Context(), "", Owner{}, request(t, "u: 3"), nil)
 	if err != nil || th.ID() != "" || th.Started() || th.Status() != "unavailable" {
 		t.Errorf("%+v, %v", th, err)
 	}

@@ -39,7 +39,7 @@ func newOutage(o Options) *outage {
 // expand begins a turn that must begin.
 func expand(t *testing.T, m *Memory, id, question string) *Thread {
 	t.Helper()
-	th, err := m.Expand(t.Context(), id, Owner{}, request(t, "u: "+question))
+	th, err := m.Expand(t.Context(), id, Owner{}, request(t, "u: "+question), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,13 +78,13 @@ func TestTurnsWaitForTheStoreAndAreSavedInOrder(t *testing.T) {
 			}
 		}
 		var down *UnavailableError
-		if _, err := m.Expand(t.Context(), th.ID(), Owner{}, request(t, "u: 4")); !errors.As(err, &down) {
+		if _, err := m.Expand(t.Context(), th.ID(), Owner{}, request(t, "u: 4"), nil); !errors.As(err, &down) {
 			t.Errorf("a turn was skipped: %v", err)
 		}
 		// Reading saves them first.
 		s.err = nil
 		req := request(t, "u: 4")
-		if _, err := m.Expand(t.Context(), th.ID(), Owner{}, req); err != nil {
+		if _, err := m.Expand(t.Context(), th.ID(), Owner{}, req, nil); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(l("u: 0", "a: 0", "u: 1", "a: 1", "u: 2", "a: 2", "u: 3", "a: 3", "u: 4"), sent(req)); diff != "" {
@@ -106,7 +106,7 @@ func TestANewThreadWaitsWithItsFirstTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		var down *UnavailableError
-		if _, err := m.Expand(t.Context(), th.ID(), Owner{}, request(t, "u: 2")); !errors.As(err, &down) {
+		if _, err := m.Expand(t.Context(), th.ID(), Owner{}, request(t, "u: 2"), nil); !errors.As(err, &down) {
 			t.Errorf("the thread is not waited for: %v", err)
 		}
 		s.err = nil
@@ -229,7 +229,7 @@ func TestASlowStoreHoldsAnAnswerBackForABoundedTime(t *testing.T) {
 		}
 		start = time.Now()
 		var down *UnavailableError
-		_, err = s.threads.For(Settings{App: "app", Timeout: time.Second}).Expand(t.Context(), th.ID(), Owner{}, request(t, "u: 2"))
+		_, err = s.threads.For(Settings{App: "app", Timeout: time.Second}).Expand(t.Context(), th.ID(), Owner{}, request(t, "u: 2"), nil)
 		if took := time.Since(start); !errors.As(err, &down) || took != time.Second {
 			t.Errorf("%v after %s of the bubble's time, want 1 s", err, took)
 		}
@@ -402,7 +402,7 @@ func TestNoTurnIsSkippedWhileTheStoreComesAndGoes(t *testing.T) {
 					for {
 						req := request(t, "u: "+q)
 						var err error
-						if th, err = m.Expand(t.Context(), id, Owner{}, req); err == nil {
+						if th, err = m.Expand(t.Context(), id, Owner{}, req, nil); err == nil {
 							if diff := cmp.Diff(want, sent(req)); diff != "" {
 								t.Errorf("turn %d: (-want +got)\n%s", turn, diff)
 							}

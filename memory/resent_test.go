@@ -106,7 +106,7 @@ func TestNothingNewIsRefused(t *testing.T) {
 	c.turn("a: 2", "u: 1")
 	req := request(t, "u: 1", "a: 2")
 	before := string(req.Bytes())
-	_, err := c.m.Expand(t.Context(), c.id, Owner{}, req)
+	_, err := c.m.Expand(t.Context(), c.id, Owner{}, req, nil)
 	var nothing *NothingNew
 	if !errors.As(err, &nothing) || string(req.Bytes()) != before {
 		t.Errorf("error %v, request %s", err, req.Bytes())
@@ -247,7 +247,7 @@ func TestMoreMessagesThanCanBeComparedAreRefused(t *testing.T) {
 	for n, refused := range map[int]bool{maxMessages: false, maxMessages + 1: true} {
 		req := request(t, many[:n]...)
 		before := string(req.Bytes())
-		_, err := m.Expand(t.Context(), c.id, Owner{}, req)
+		_, err := m.Expand(t.Context(), c.id, Owner{}, req, nil)
 		var bad *openai.RequestError
 		if errors.As(err, &bad) != refused || !refused && err != nil {
 			t.Errorf("%d messages: %v", n, err)

@@ -24,15 +24,16 @@ type Thread struct {
 	extends  int
 }
 
-// Expand puts what was said before in front of the request's messages, and
-// leaves out those that the client sends again. An empty id begins a
+// Expand puts what was said before in front of the request's messages, as much
+// of it as budget (nil: all) lets in, and leaves out those that the client
+// sends again. An empty id begins a
 // conversation, and does not ask the store. nil and a request without messages
 // are no conversation.
 //
 // Errors: *InvalidThread, *UnavailableError, *NothingNew, *TooLong, and an
 // *openai.RequestError for more messages than can be compared with those of a
 // conversation, which are 4,096; the request is then unchanged.
-func (m *Memory) Expand(ctx context.Context, id string, who Owner, req *openai.Request) (*Thread, error) {
+func (m *Memory) Expand(ctx context.Context, id string, who Owner, req *openai.Request, budget *Budget) (*Thread, error) {
 	if m == nil || !req.HasMessages {
 		return nil, nil
 	}
@@ -68,7 +69,7 @@ func (m *Memory) Expand(ctx context.Context, id string, who Owner, req *openai.R
 		return nil, &NothingNew{}
 	}
 	t.extends = extended(t.fresh, stored)
-	said := append(window(stored, m.set.Keep, t.extends), t.fresh...)
+	said := append(window(stored, m.set.Keep, t.extends, budget.room(asked, t.fresh)), t.fresh...)
 	n := length(said)
 	if n > m.set.MaxBytes {
 		return nil, &TooLong{Bytes: n, Limit: m.set.MaxBytes}

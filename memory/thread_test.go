@@ -18,7 +18,7 @@ func TestConversationGoesOnWithTheSameBytes(t *testing.T) {
 	m := NewThreads(store, Options{}).For(Settings{App: "app"})
 	first := request(t, `{ "role":"user","content":"h\u00e9 <b>","x":1.0 }`)
 	before := string(first.Bytes())
-	th, err := m.Expand(t.Context(), "", Owner{"me", "us"}, first)
+	th, err := m.Expand(t.Context(), "", Owner{"me", "us"}, first, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestConversationGoesOnWithTheSameBytes(t *testing.T) {
 	}
 
 	second := request(t, "u: 2")
-	th, err = m.Expand(t.Context(), strings.ToUpper(th.ID()), Owner{"me", "us"}, second)
+	th, err = m.Expand(t.Context(), strings.ToUpper(th.ID()), Owner{"me", "us"}, second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestAppendKeepsNothingOfTheRequestsBuffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	th, err := m.Expand(t.Context(), "", Owner{}, req)
+	th, err := m.Expand(t.Context(), "", Owner{}, req, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +82,8 @@ func TestNoMemoryIsNoThread(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, expand := range []func() (*Thread, error){
-		func() (*Thread, error) { return off.Expand(t.Context(), "x", Owner{}, request(t, "u: 1")) },
-		func() (*Thread, error) { return on.Expand(t.Context(), "x", Owner{}, prompt) },
+		func() (*Thread, error) { return off.Expand(t.Context(), "x", Owner{}, request(t, "u: 1"), nil) },
+		func() (*Thread, error) { return on.Expand(t.Context(), "x", Owner{}, prompt, nil) },
 	} {
 		th, err := expand()
 		if th != nil || err != nil || th.ID() != "" || th.Started() || th.Endpoint() != "" || th.Status() != "" {
@@ -136,7 +136,7 @@ func TestTooLongAConversationIsRefused(t *testing.T) {
 		{"", l("u: 1", "a: 2", "u: 3"), n, true},
 		{"", l("u: 1", "a: 2", "u: 3"), n - 1, false},
 	} {
-		_, err := threads.For(Settings{App: "app", MaxBytes: tt.limit}).Expand(t.Context(), tt.id, Owner{}, request(t, tt.messages...))
+		_, err := threads.For(Settings{App: "app", MaxBytes: tt.limit}).Expand(t.Context(), tt.id, Owner{}, request(t, tt.messages...), nil)
 		var long *TooLong
 		if tt.ok && err != nil || !tt.ok && (!errors.As(err, &long) || long.Bytes != n || long.Limit != n-1) {
 			t.Errorf("%q at %d: %v", tt.messages, tt.limit, err)
@@ -149,7 +149,7 @@ func TestACallerWhoGoesAwayIsNoStoreFault(t *testing.T) {
 	c := &talk{t: t, m: NewThreads(store, Options{}).For(Settings{App: "app"})}
 	c.turn("a: 2", "u: 1")
 	ctx, cancel := context.WithCancel(t.Context())
-	th, err := c.m.Expand(ctx, c.id, Owner{}, request(t, "u: 3"))
+	th, err := c.m.Expand(ctx, c.id, Owner{}, request(t, "u: 3"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestACallerWhoGoesAwayIsNoStoreFault(t *testing.T) {
 		t.Errorf("the answer was given, but is not kept: %v", err)
 	}
 	var down *UnavailableError
-	if _, err := c.m.Expand(ctx, c.id, Owner{}, request(t, "u: 5")); !errors.Is(err, context.Canceled) || errors.As(err, &down) {
+	if _, err := c.m.Expand(ctx, c.id, Owner{}, request(t, "u: 5"), nil); !errors.Is(err, context.Canceled) || errors.As(err, &down) {
 		t.Errorf("error %v", err)
 	}
 	if got := c.turn("a: 6", "u: 5"); len(got) != 5 {
@@ -169,7 +169,7 @@ func TestACallerWhoGoesAwayIsNoStoreFault(t *testing.T) {
 func TestNoAnswerIsNoTurn(t *testing.T) {
 	store := newFakeStore()
 	m := NewThreads(store, Options{}).For(Settings{App: "app"})
-	th, err := m.Expand(t.Context(), "", Owner{}, request(t, "u: 1"))
+	th, err := m.Expand(t.Context(), "", Owner{}, request(t, "u: 1"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func TestWindowNeverSplitsNorExceeds(t *testing.T) {
 			extends = rapid.SampledFrom(all).Draw(rt, "which").number
 		}
 		in := map[*message]bool{}
-		for _, m := range window(all, keep, extends) {
+		for _, m := range window(all, keep, extends, nil) {
 			if in[m] {
 				rt.Fatal("a message is sent twice")
 			}
