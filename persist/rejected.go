@@ -16,6 +16,8 @@ const rejectedBytes = 32 << 20
 type rejectedRow struct {
 	At time.Time
 	ID string
+	// What it was for, so that whoever stores it after all knows.
+	Ledger, NoHistory bool `json:",omitempty"`
 	Exchange
 	Prompt, Completion json.RawMessage
 }
@@ -38,7 +40,7 @@ func (w *Writer) reject(records []*Record, positions []int) {
 }
 
 func (f *folder) keepRejected(at time.Time, r *Record) error {
-	line, err := json.Marshal(rejectedRow{at, r.ID, r.Exchange, readable(r.Prompt), readable(r.Completion)})
+	line, err := json.Marshal(rejectedRow{at, r.ID, r.Ledger, r.NoHistory, r.Exchange, readable(r.Prompt), readable(r.Completion)})
 	if err != nil {
 		return err
 	}

@@ -33,9 +33,12 @@ func replaceInvalid(text []byte) []byte {
 	return out
 }
 
-// fitToStore takes out of a record what must not be stored: secrets, and what
-// its Redactor hides.
+// fitToStore takes out of a record what must not be stored: secrets, what its
+// Redactor hides, and what was said when that is for no history.
 func (r *Record) fitToStore() {
+	if r.NoHistory {
+		r.Prompt, r.Completion = nil, nil
+	}
 	r.Prompt = r.Redactor.fit(r.Prompt)
 	r.Completion = r.Redactor.fit(r.Completion)
 	r.User = r.Redactor.Text(r.User)

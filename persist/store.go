@@ -13,8 +13,9 @@ type Store interface {
 	// Insert stores records. One whose ID and Start are there already is passed
 	// over, so that a batch may be tried again. Rejected are the positions of
 	// records that the database will never take, for reasons that lie in them;
-	// the others are stored. After an error nothing is, and all may be tried
-	// again.
+	// the others are stored. A record that is rejected for what was said in it
+	// is in the ledger all the same. After an error nothing is stored, and all
+	// may be tried again.
 	Insert(ctx context.Context, records []*Record) (rejected []int, err error)
 	// Record returns the latest record that a reference means, ErrNotFound when
 	// there is none. Counted are the votes of the record's own caller, and of

@@ -176,6 +176,7 @@ func (w *Writer) Write(r *Record) {
 	if s := r.CacheScore; math.IsNaN(s) || math.IsInf(s, 0) {
 		r.CacheScore = 0 // no score is such, and JSON has no words for them
 	}
+	r.Trace = nil // is not stored, and may hold all that was said once more
 	n := weight(r)
 	w.mu.Lock()
 	if w.closed || w.queued+n > w.o.QueueBytes {
@@ -197,8 +198,9 @@ func (w *Writer) Write(r *Record) {
 // weight is about the memory that a record holds.
 func weight(r *Record) int64 {
 	const fixed = 1 << 10 // of the struct, its short strings and an attempt or two
-	n := fixed + len(r.Prompt) + len(r.Completion) + len(r.RequestID) + len(r.User) + len(r.Thread) + len(r.Model) + len(r.Operation)
-	return int64(n + 128*len(r.Attempts))
+	n := fixed + len(r.Prompt) + len(r.Completion) + len(r.RequestID) + len(r.User) + len(r.Tenant) + len(r.Thread) +
+		len(r.Model) + len(r.Answered) + len(r.Operation)
+	return int64(n + 256*len(r.Attempts))
 }
 
 // take removes rows from the front of the queue, about as many bytes as given,

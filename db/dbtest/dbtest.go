@@ -1,6 +1,6 @@
 // Package dbtest is the specification of the gateway's databases: what
-// cache.Index, memory.Store, persist.Store and spec.DB promise, as tests that
-// every database runs on a real one.
+// cache.Index, memory.Store, persist.Store, persist.Ledger and spec.DB promise,
+// as tests that every database runs on a real one.
 package dbtest
 
 import (
@@ -26,6 +26,8 @@ func Run(t *testing.T, open func(t *testing.T) spec.DB) {
 	t.Run("window", func(t *testing.T) { runWindow(t, open) })
 	t.Run("persist", func(t *testing.T) { runPersist(t, open) })
 	t.Run("retention", func(t *testing.T) { runRetention(t, open) })
+	t.Run("ledger", func(t *testing.T) { runLedger(t, open) })
+	t.Run("usage", func(t *testing.T) { runUsage(t, open) })
 	t.Run("state", func(t *testing.T) { runState(t, open) })
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -22,20 +23,46 @@ func record(app string, at time.Time) *persist.Record {
 		ID: uuid.NewString(),
 		Exchange: persist.Exchange{
 			RequestID: uuid.NewString(), App: app, Caller: "caller-1", Tenant: "tenant-1", User: "user-1",
-			Thread: uuid.NewString(), Operation: "chat", Model: "gpt-4o", Call: "keywordApiCalls", Stream: true,
+			Thread: uuid.NewString(), Own: true, Operation: "chat", Model: "gpt-4o", Answered: "gpt-4o-2024-08-06", Call: "keywordApiCalls", Stream: true,
 			Start: at, Duration: 1234 * time.Millisecond, FirstByte: 56 * time.Millisecond,
 			Status: 200, Code: "some_code", Aborted: true, Cut: true, Cached: true, CacheScore: 0.9375, Cache: "hit", CacheWhy: "semantic",
 			Attempts: []persist.Attempt{
-				{Endpoint: 2, ID: "endpoint-2", Status: 429, Start: at.Add(time.Millisecond), Duration: 7 * time.Millisecond},
+				{
+					Endpoint: 2, ID: "endpoint-2", Status: 429, Fault: "reset", Start: at.Add(time.Millisecond), Duration: 7 * time.Millisecond, FirstByte: 6 * time.Millisecond,
+					Told: persist.Told{Region: "West Europe", RequestID: "apim-1", RemainingRequests: "0", RemainingTokens: "12", Took: "5"},
+				},
 				{Endpoint: 0, ID: "endpoint-0", Fault: "dial", Start: at.Add(9 * time.Millisecond), Duration: time.Second},
 			},
 			Usage: openai.Usage{
-				Reported: true, PromptTokens: 11, CompletionTokens: 1 << 40, TotalTokens: 1<<40 + 11, CachedTokens: 3, ReasoningTokens: 4,
+				Reported: true, PromptTokens: 11, CompletionTokens: 1 << 40, TotalTokens: 1<<40 + 11, CachedTokens: 3, ReasoningTokens: 4, Estimated: true,
 			},
+			Saved: openai.Usage{
+				Reported: true, PromptTokens: 1, CompletionTokens: 1<<60 + 1, TotalTokens: 3, CachedTokens: 4, ReasoningTokens: 5, Estimated: true,
+			},
+			Priced: "gpt-4o", Cost: 1<<60 + 3, SavedCost: 1<<60 + 5, Limit: "limit-1",
 			FinishReason: "stop", BytesIn: 1 << 33, BytesOut: 77,
 		},
 		Prompt:     json.RawMessage(`{"messages":[ {"role":"user"} ], "n":1.50}`),
 		Completion: json.RawMessage(`{"choices":[]}`),
+	}
+}
+
+// wantWhole fails when a member that is to be stored has its zero value: one
+// that was added, and that record does not know yet.
+func wantWhole(t *testing.T, path string, v reflect.Value) {
+	t.Helper()
+	if v.IsZero() {
+		t.Fatalf("%s is not set: say what it is to be", path)
+	}
+	switch {
+	case v.Kind() == reflect.Slice:
+		wantWhole(t, path, v.Index(0))
+	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.Tag.Get("json") != "-" {
+				wantWhole(t, path+"."+f.Name, v.Field(i))
+			}
+		}
 	}
 }
 
@@ -70,6 +97,7 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 
 	parallel(t, "a record is read as it was written", func(t *testing.T) {
 		whole := record(anApp(), base())
+		wantWhole(t, "Exchange", reflect.ValueOf(whole.Exchange))
 		plain := &persist.Record{ID: uuid.NewString(), Exchange: persist.Exchange{RequestID: "r", App: anApp(), Start: base()}}
 		insert(t, store, whole, plain)
 		for _, want := range []*persist.Record{whole, plain} {
@@ -225,14 +253,15 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 		for _, text := range oddTexts() {
 			r := record(anApp(), base())
 			r.Caller, r.Tenant, r.User, r.Thread, r.Operation = text, text, text, text, text
-			r.Model, r.Call, r.Code, r.FinishReason = text, text, text, text
-			r.Attempts[0].ID, r.Attempts[0].Fault = text, text
+			r.Model, r.Answered, r.Call, r.Code, r.FinishReason, r.Priced, r.Limit = text, text, text, text, text, text, text
+			r.Attempts[0].ID, r.Attempts[0].Fault, r.Attempts[0].Told.Region = text, text, text
 			insert(t, store, r)
 			got := read(t, store, r.App, r.RequestID)
 			for name, field := range map[string]string{
 				"caller": got.Caller, "tenant": got.Tenant, "user": got.User, "thread": got.Thread, "operation": got.Operation,
 				"model": got.Model, "call": got.Call, "code": got.Code, "finish": got.FinishReason,
-				"endpoint": got.Attempts[0].ID, "fault": got.Attempts[0].Fault,
+				"answered": got.Answered, "priced": got.Priced, "limit": got.Limit,
+				"endpoint": got.Attempts[0].ID, "fault": got.Attempts[0].Fault, "region": got.Attempts[0].Told.Region,
 			} {
 				same(t, name, legible(field), legible(text))
 			}
@@ -289,100 +318,3 @@ func runPersist(t *testing.T, open func(t *testing.T) spec.DB) {
 }
 
 func third[T, U any](_ T, _ U, err error) error { return err }
-
-// runRetention plays on databases of its own: Expire knows no application.
-func runRetention(t *testing.T, open func(t *testing.T) spec.DB) {
-	// expire runs until none are left, and returns how many it deleted in each
-	// step.
-	expire := func(t *testing.T, store persist.Store, before time.Time, limit int) (steps []int) {
-		t.Helper()
-		for range 50 {
-			n, done, err := store.Expire(t.Context(), before, limit)
-			ok(t, "expiring", err)
-			steps = append(steps, n)
-			if done {
-				return steps
-			}
-		}
-		t.Fatalf("not done after %d steps: %v", len(steps), steps)
-		return nil
-	}
-	sum := func(steps []int) (n int) {
-		for _, s := range steps {
-			n += s
-		}
-		return n
-	}
-
-	parallel(t, "the time itself stays", func(t *testing.T) {
-		store := open(t).Prompts()
-		app := anApp()
-		at, earlier, later := record(app, base()), record(app, base().Add(-time.Microsecond)), record(app, base().Add(time.Microsecond))
-		insert(t, store, at, earlier, later)
-		same(t, "deleted", sum(expire(t, store, base(), 10)), 1)
-		if _, err := store.Record(t.Context(), anybodys(app, earlier.RequestID)); !errors.Is(err, persist.ErrNotFound) {
-			t.Errorf("the earlier: got %v, want ErrNotFound", err)
-		}
-		read(t, store, app, at.RequestID)
-		read(t, store, app, later.RequestID)
-		same(t, "deleted again", sum(expire(t, store, base(), 10)), 0)
-	})
-
-	parallel(t, "portions are no larger than the limit", func(t *testing.T) {
-		store := open(t).Prompts()
-		app := anApp()
-		var batch []*persist.Record
-		for i := range 25 { // all in the week of base
-			batch = append(batch, record(app, after(-i-1)))
-		}
-		insert(t, store, batch...)
-		steps := expire(t, store, base(), 10)
-		for _, n := range steps {
-			if n > 10 {
-				t.Errorf("%d deleted at once, want at most 10", n)
-			}
-		}
-		same(t, "deleted", sum(steps), 25)
-	})
-
-	parallel(t, "all that is older goes, however old", func(t *testing.T) {
-		store := open(t).Prompts()
-		app := anApp()
-		var batch []*persist.Record
-		for week := range 10 {
-			for i := range 7 {
-				batch = append(batch, record(app, base().Add(-time.Duration(week*7*24+i+1)*time.Hour)))
-			}
-		}
-		kept := record(app, base())
-		insert(t, store, append(batch, kept)...)
-		same(t, "deleted", sum(expire(t, store, base(), 10)), len(batch))
-		for _, r := range batch {
-			if _, err := store.Record(t.Context(), anybodys(app, r.RequestID)); !errors.Is(err, persist.ErrNotFound) {
-				t.Errorf("a record of %v is still there: %v", r.Start, err)
-			}
-		}
-		same(t, "kept", read(t, store, app, kept.RequestID), kept)
-		insert(t, store, batch[len(batch)-1])
-		read(t, store, app, batch[len(batch)-1].RequestID)
-	})
-
-	parallel(t, "votes go with their records", func(t *testing.T) {
-		store := open(t).Prompts()
-		app := anApp()
-		old, recent := record(app, after(-1)), record(app, after(1))
-		longAgo := record(app, base().AddDate(0, -3, 0))
-		insert(t, store, old, recent, longAgo)
-		for _, r := range []*persist.Record{old, recent, longAgo} {
-			ok(t, "voting", store.Vote(t.Context(), persist.Vote{Ref: anybodys(app, r.RequestID), Up: true, At: r.Start.Add(time.Millisecond)}))
-		}
-		expire(t, store, base(), 10)
-		same(t, "votes that stay", read(t, store, app, recent.RequestID).Up, 1)
-		for _, gone := range []*persist.Record{old, longAgo} {
-			again := record(app, after(5))
-			again.RequestID = gone.RequestID
-			insert(t, store, again)
-			same(t, "votes of a later record", read(t, store, app, again.RequestID).Up, 0)
-		}
-	})
-}

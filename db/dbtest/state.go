@@ -96,6 +96,8 @@ func runState(t *testing.T, open func(t *testing.T) spec.DB) {
 			"Append":  db.Memory().Append(t.Context(), start("app", "q")),
 			"Thread":  second(db.Memory().Thread(t.Context(), "app", "t", 0)),
 			"Insert":  second(db.Prompts().Insert(t.Context(), []*persist.Record{record("app", base())})),
+			"Usage":   second(db.Ledger().Usage(t.Context(), persist.UsageQuery{From: base(), To: after(1)}, 1)),
+			"Minutes": second(db.Ledger().Minutes(t.Context(), "", base(), after(1))),
 			"Check":   db.Check(t.Context()),
 			"Lock":    lockErr,
 		} {

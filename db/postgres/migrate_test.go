@@ -154,8 +154,8 @@ func TestMigratingAnOldDatabaseLosesNothing(t *testing.T) {
 	before, said := digest(t, conn), conversations(t, conn, "id")
 
 	names, err := Migrate(ctx, dsn, true, nil)
-	if err != nil || len(names) != 5 {
-		t.Fatalf("dry run: %v, %v, want five names", names, err)
+	if err != nil || len(names) != 6 {
+		t.Fatalf("dry run: %v, %v, want six names", names, err)
 	}
 	if scalar[bool](t, conn, `SELECT to_regclass('apigtwythreads') IS NOT NULL`) {
 		t.Fatal("the dry run changed the schema")
@@ -271,8 +271,8 @@ func TestTenMigrateAtOnce(t *testing.T) {
 				t.Errorf("opening: %v", err)
 				return
 			}
-			if got := db.State(); got.Schema != 5 || !got.Up {
-				t.Errorf("got %+v, want schema 5, up", got)
+			if got := db.State(); got.Schema != 6 || !got.Up {
+				t.Errorf("got %+v, want schema 6, up", got)
 			}
 			_ = db.Close()
 		})
@@ -281,8 +281,8 @@ func TestTenMigrateAtOnce(t *testing.T) {
 	if diff := cmp.Diff(before, digest(t, conn)); diff != "" {
 		t.Errorf("rows differ (-before +after):\n%s", diff)
 	}
-	if n := scalar[int](t, conn, `SELECT count(*) FROM apigtwyversion WHERE version_id > 0`); n != 5 {
-		t.Errorf("%d migrations are noted, want 5", n)
+	if n := scalar[int](t, conn, `SELECT count(*) FROM apigtwyversion WHERE version_id > 0`); n != 6 {
+		t.Errorf("%d migrations are noted, want 6", n)
 	}
 }
 
@@ -313,7 +313,7 @@ func TestOpenSaysWhatIsWrongWithTheDatabase(t *testing.T) {
 
 	t.Run("an old schema that is to stay", func(t *testing.T) {
 		dsn, _ := oldDatabase(t)
-		failing(t, dsn, spec.Options{NoMigrate: true}, "schema 0", "needs 5", "gateway migrate")
+		failing(t, dsn, spec.Options{NoMigrate: true}, "schema 0", "needs 6", "gateway migrate")
 	})
 	t.Run("a newer schema", func(t *testing.T) {
 		db := opened(t)

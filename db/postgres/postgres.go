@@ -1,6 +1,6 @@
 // Package postgres keeps what the gateway remembers in PostgreSQL with
-// pgvector, which several gateways can share: cached answers, conversations
-// and the history of exchanges. In a request it answers the cache's look-ups
+// pgvector, which several gateways can share: cached answers, conversations,
+// the history of exchanges and the ledger. In a request it answers the cache's look-ups
 // and reads and extends the conversation; all else comes from background jobs.
 //
 // It works behind PgBouncer in transaction mode: no operation needs a session
@@ -181,6 +181,9 @@ func (db *DB) Memory() memory.Store { return (*memoryStore)(db) }
 
 // Prompts returns the store of exchanges.
 func (db *DB) Prompts() persist.Store { return (*promptStore)(db) }
+
+// Ledger returns what tells how much was used.
+func (db *DB) Ledger() persist.Ledger { return (*ledger)(db) }
 
 // State tells what is known of the database now.
 func (db *DB) State() spec.State {

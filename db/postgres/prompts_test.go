@@ -41,13 +41,13 @@ func TestWeeksBeginOnMondaysAndFollowEachOther(t *testing.T) {
 		if week.Weekday() != time.Monday || week.After(at) || !at.Before(week.AddDate(0, 0, 7)) || !week.Equal(week.Truncate(24*time.Hour)) {
 			t.Errorf("the week of %v begins %v", at, week)
 		}
-		if a, b := partitionOf(week), partitionOf(week.AddDate(0, 0, 7)); a == b || a > b {
+		if a, b := partitionOf(ledgerTable, week), partitionOf(ledgerTable, week.AddDate(0, 0, 7)); a == b || a > b {
 			t.Errorf("after %s comes %s", a, b)
 		}
 	})
 	for day, want := range map[string]string{"2026-12-31": "apigtwyprompts_2026w53", "2027-01-03": "apigtwyprompts_2026w53", "2027-01-04": "apigtwyprompts_2027w01"} {
 		at, _ := time.Parse(time.DateOnly, day)
-		if got := partitionOf(weekOf(at)); got != want {
+		if got := partitionOf(promptsTable, weekOf(at)); got != want {
 			t.Errorf("%s is in %s, want %s", day, got, want)
 		}
 	}
@@ -159,6 +159,7 @@ func TestAnInsertThatBreaksOffStoresNothing(t *testing.T) {
 	batch := make([]*persist.Record, 50)
 	for i := range batch {
 		batch[i] = exchange(fmt.Sprint(i), time.Now().AddDate(0, 0, 7*(i%3)))
+		batch[i].Ledger = true
 	}
 	other := plain(t, strings.Replace(db.pool.Config().ConnString(), p.listener.Addr().String(), p.server, 1))
 	exec(t, other, `BEGIN; LOCK TABLE apigtwyprompts IN ACCESS EXCLUSIVE MODE`)
@@ -176,5 +177,8 @@ func TestAnInsertThatBreaksOffStoresNothing(t *testing.T) {
 	}
 	if n := scalar[int](t, other, `SELECT count(*) FROM apigtwyprompts`); n != len(batch) {
 		t.Errorf("%d rows, want %d", n, len(batch))
+	}
+	if n := scalar[int](t, other, `SELECT sum(requests) FROM apigtwyusage`); n != len(batch) {
+		t.Errorf("%d requests in the totals, want %d", n, len(batch))
 	}
 }

@@ -16,6 +16,7 @@ type DB interface {
 	Cache() cache.Index
 	Memory() memory.Store
 	Prompts() persist.Store
+	Ledger() persist.Ledger
 	// Lock takes the lock of a name that only one process of those that share
 	// the database can hold. ok is false when another has it; otherwise unlock
 	// gives it back. ctx bounds the taking, not the holding; a connection that

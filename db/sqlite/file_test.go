@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -18,10 +19,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/uuid"
+	"github.com/pressly/goose/v3"
 
 	"aigateway/cache"
 	"aigateway/db/spec"
 	"aigateway/memory"
+	"aigateway/openai"
 	"aigateway/persist"
 )
 
@@ -202,6 +205,54 @@ func TestOpenReleasesTheFileItCouldNotUse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gateway.db")
 	wantOpenError(t, path, spec.Options{NoMigrate: true}, "gateway migrate")
 	openPath(t, path)
+}
+
+// migratedTo makes a file with an earlier schema.
+func migratedTo(t *testing.T, version int64) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "gateway.db")
+	f := &file{path: path}
+	db, err := f.connect(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := f.prepare(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExchangesFromBeforeTheLedgerStay(t *testing.T) {
+	path := migratedTo(t, 1)
+	alter(t, path, `INSERT INTO apigtwyprompts (requestid, aiappname, uname, timestamp_, exchange, caller, tenant, thread, operation, model, call,
+		stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy, endpoint, attempts, durationms, firstbytems,
+		usagereported, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens, finish, bytesin, bytesout, prompt)
+		VALUES ('r', 'app', 'u', 2214820800000000, 'e-1', 'c', '', '', 'chat', 'm', '', 0, 200, '', 0, 0, 0, 0, '', '', 'e',
+		'[{"endpoint":1,"id":"e","status":200,"start":"2040-03-08T00:00:00Z","durationMs":2.5}]', 3, 1, 1, 7, 0, 7, 0, 0, 'stop', 5, 6, '{}')`)
+	d := openPath(t, path)
+	at := time.UnixMicro(2214820800000000).UTC()
+	want := &persist.Record{ID: "e-1", Prompt: json.RawMessage(`{}`), Exchange: persist.Exchange{
+		RequestID: "r", App: "app", Caller: "c", User: "u", Operation: "chat", Model: "m", Start: at, Status: 200,
+		Duration: 3 * time.Millisecond, FirstByte: time.Millisecond, FinishReason: "stop", BytesIn: 5, BytesOut: 6,
+		Usage:    openai.Usage{Reported: true, PromptTokens: 7, TotalTokens: 7},
+		Attempts: []persist.Attempt{{Endpoint: 1, ID: "e", Status: 200, Start: time.Date(2040, 3, 8, 0, 0, 0, 0, time.UTC), Duration: 2500 * time.Microsecond}},
+	}}
+	got, err := d.Prompts().Record(t.Context(), persist.Ref{App: "app", RequestID: "r", Any: true})
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+		t.Errorf("record: %v\n%s", err, diff)
+	}
 }
 
 func TestMigrateTellsWhatItDoes(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"aigateway/openai"
 	"aigateway/persist"
 )
 
@@ -15,11 +16,12 @@ import (
 type prompts DB
 
 const insertRecord = `INSERT INTO apigtwyprompts (
-	requestid, aiappname, uname, timestamp_, exchange, caller, tenant, thread, operation, model, call,
+	requestid, aiappname, uname, timestamp_, exchange, caller, tenant, thread, own, operation, model, answered, call,
 	stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy, endpoint, attempts, durationms, firstbytems,
-	usagereported, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens,
-	finish, bytesin, bytesout, prompt, completion)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	usagereported, usageestimated, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens, saved,
+	priced, cost, savedcost, limitid, finish, bytesin, bytesout, prompt, completion)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+		?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (exchange, timestamp_) DO NOTHING`
 
 // Insert implements persist.Store. SQLite takes whatever a record holds: none
@@ -30,11 +32,14 @@ func (p *prompts) Insert(ctx context.Context, records []*persist.Record) (reject
 	}
 	err = p.writer.write(ctx, func(ctx context.Context) error {
 		for _, r := range records {
+			if r.NoHistory {
+				continue
+			}
 			if _, err := p.writer.exec(ctx, insertRecord, row(r)...); err != nil {
 				return err
 			}
 		}
-		return nil
+		return (*ledger)(p).book(ctx, records)
 	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("writing to the history: %w", (*DB)(p).note(err))
@@ -48,20 +53,30 @@ func row(r *persist.Record) []any {
 	if n := len(r.Attempts); n > 0 {
 		endpoint = r.Attempts[n-1].ID
 	}
+	u := &r.Usage
 	return []any{
-		r.RequestID, r.App, r.User, r.Start.UnixMicro(), r.ID, r.Caller, r.Tenant, r.Thread, r.Operation, r.Model, r.Call,
+		r.RequestID, r.App, r.User, r.Start.UnixMicro(), r.ID, r.Caller, r.Tenant, r.Thread, r.Own, r.Operation, r.Model, r.Answered, r.Call,
 		r.Stream, r.Status, r.Code, r.Aborted, r.Cut, r.Cached, r.CacheScore, r.Cache, r.CacheWhy, endpoint, attemptsText(r.Attempts),
 		millis(r.Duration), millis(r.FirstByte),
-		r.Usage.Reported, r.Usage.PromptTokens, r.Usage.CompletionTokens, r.Usage.TotalTokens, r.Usage.CachedTokens, r.Usage.ReasoningTokens,
-		r.FinishReason, r.BytesIn, r.BytesOut, textOrNull(r.Prompt), textOrNull(r.Completion),
+		u.Reported, u.Estimated, u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.CachedTokens, u.ReasoningTokens, savedText(r),
+		r.Priced, r.Cost, r.SavedCost, r.Limit, r.FinishReason, r.BytesIn, r.BytesOut, textOrNull(r.Prompt), textOrNull(r.Completion),
 	}
 }
 
+// savedText is what an answer from the cache saved, NULL for nothing.
+func savedText(r *persist.Record) any {
+	if r.Saved == (openai.Usage{}) {
+		return nil
+	}
+	b, _ := json.Marshal(r.Saved) // numbers always can be
+	return string(b)
+}
+
 const selectRecord = `SELECT
-	uname, timestamp_, exchange, caller, tenant, thread, operation, model, call,
+	uname, timestamp_, exchange, caller, tenant, thread, own, operation, model, answered, call,
 	stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy, attempts, durationms, firstbytems,
-	usagereported, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens,
-	finish, bytesin, bytesout, prompt, completion,
+	usagereported, usageestimated, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens, coalesce(saved, '{}'),
+	priced, cost, savedcost, limitid, finish, bytesin, bytesout, prompt, completion,
 	(SELECT count(*) FROM apigtwyvotes v
 		WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.caller IN ('', p.caller) AND v.up),
 	(SELECT count(*) FROM apigtwyvotes v
@@ -74,20 +89,24 @@ func (p *prompts) Record(ctx context.Context, ref persist.Ref) (*persist.Record,
 	r := &persist.Record{}
 	r.App, r.RequestID = ref.App, ref.RequestID
 	var start int64
-	var attempts string
+	var attempts, saved string
+	u := &r.Usage
 	var duration, firstByte float64
 	var prompt, completion []byte
 	err := p.reader.scan(ctx, selectRecord, refArgs(ref), []any{
-		&r.User, &start, &r.ID, &r.Caller, &r.Tenant, &r.Thread, &r.Operation, &r.Model, &r.Call,
+		&r.User, &start, &r.ID, &r.Caller, &r.Tenant, &r.Thread, &r.Own, &r.Operation, &r.Model, &r.Answered, &r.Call,
 		&r.Stream, &r.Status, &r.Code, &r.Aborted, &r.Cut, &r.Cached, &r.CacheScore, &r.Cache, &r.CacheWhy, &attempts, &duration, &firstByte,
-		&r.Usage.Reported, &r.Usage.PromptTokens, &r.Usage.CompletionTokens, &r.Usage.TotalTokens, &r.Usage.CachedTokens, &r.Usage.ReasoningTokens,
-		&r.FinishReason, &r.BytesIn, &r.BytesOut, &prompt, &completion, &r.Up, &r.Down,
+		&u.Reported, &u.Estimated, &u.PromptTokens, &u.CompletionTokens, &u.TotalTokens, &u.CachedTokens, &u.ReasoningTokens, &saved,
+		&r.Priced, &r.Cost, &r.SavedCost, &r.Limit, &r.FinishReason, &r.BytesIn, &r.BytesOut, &prompt, &completion, &r.Up, &r.Down,
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, persist.ErrNotFound
 	}
 	if err == nil {
 		r.Attempts, err = readAttempts(attempts)
+	}
+	if err == nil && json.Unmarshal([]byte(saved), &r.Saved) != nil {
+		err = errors.New("what was saved is not JSON of the expected form")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the history: %w", (*DB)(p).note(err))
@@ -152,18 +171,29 @@ func (p *prompts) Expire(ctx context.Context, before time.Time, limit int) (dele
 
 // attempt is how one is written down in the table.
 type attempt struct {
-	Endpoint   int       `json:"endpoint"`
-	ID         string    `json:"id"`
-	Status     int       `json:"status,omitempty"`
-	Fault      string    `json:"fault,omitempty"`
-	Start      time.Time `json:"start"`
-	DurationMS float64   `json:"durationMs"`
+	Endpoint    int       `json:"endpoint"`
+	ID          string    `json:"id"`
+	Status      int       `json:"status,omitempty"`
+	Fault       string    `json:"fault,omitempty"`
+	Start       time.Time `json:"start"`
+	DurationMS  float64   `json:"durationMs"`
+	FirstByteMS float64   `json:"firstByteMs,omitempty"`
+	Told        told      `json:"told,omitzero"`
+}
+
+// told is a persist.Told.
+type told struct {
+	Region            string `json:"region,omitempty"`
+	RequestID         string `json:"requestId,omitempty"`
+	RemainingRequests string `json:"remainingRequests,omitempty"`
+	RemainingTokens   string `json:"remainingTokens,omitempty"`
+	Took              string `json:"took,omitempty"`
 }
 
 func attemptsText(attempts []persist.Attempt) string {
 	list := make([]attempt, 0, len(attempts))
 	for _, a := range attempts {
-		list = append(list, attempt{a.Endpoint, a.ID, a.Status, a.Fault, a.Start.UTC(), millis(a.Duration)})
+		list = append(list, attempt{a.Endpoint, a.ID, a.Status, a.Fault, a.Start.UTC(), millis(a.Duration), millis(a.FirstByte), told(a.Told)})
 	}
 	b, err := json.Marshal(list)
 	if err != nil { // a year that JSON has no form for
@@ -179,7 +209,8 @@ func readAttempts(text string) (attempts []persist.Attempt, err error) {
 	}
 	for _, a := range list {
 		attempts = append(attempts, persist.Attempt{
-			Endpoint: a.Endpoint, ID: a.ID, Status: a.Status, Fault: a.Fault, Start: a.Start, Duration: fromMillis(a.DurationMS),
+			Endpoint: a.Endpoint, ID: a.ID, Status: a.Status, Fault: a.Fault,
+			Start: a.Start, Duration: fromMillis(a.DurationMS), FirstByte: fromMillis(a.FirstByteMS), Told: persist.Told(a.Told),
 		})
 	}
 	return attempts, nil

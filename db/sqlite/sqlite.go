@@ -115,6 +115,9 @@ func (d *DB) Memory() memory.Store { return (*threads)(d) }
 // Prompts is the history of exchanges.
 func (d *DB) Prompts() persist.Store { return (*prompts)(d) }
 
+// Ledger tells how much was used.
+func (d *DB) Ledger() persist.Ledger { return (*ledger)(d) }
+
 // Lock takes a lock of this process: no other has the file open.
 func (d *DB) Lock(ctx context.Context, name string) (unlock func(), ok bool, err error) {
 	if err := d.usable(ctx); err != nil {
