@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"cmd/gateway": {"*"},
 	"bench":       {"*"},
 	"gateway":     {"auth", "backend", "cache", "capacity", "config", "job", "limit", "memory", "metrics", "openai", "persist", "router", "telemetry", "tokens"},
-	"db":          {"db/postgres", "db/sqlite", "db/spec"},
+	"db":          {"db/postgres", "db/sqlite", "db/spec", "persist"},
 	"db/postgres": {"cache", "memory", "persist", "openai", "db/spec"},
 	"db/sqlite":   {"cache", "memory", "persist", "openai", "db/spec"},
 	"db/spec":     {"cache", "memory", "persist"},

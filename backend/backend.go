@@ -28,6 +28,8 @@ type Call struct {
 	// Header is the client's header; what may travel is copied from it.
 	Header      http.Header
 	ContentType string
+	// Traceparent is sent instead of the client's; empty sends the client's.
+	Traceparent string
 	// Body is the whole body. Stream, when set, is sent instead, in Length
 	// bytes or chunked when Length is negative; a call with a Stream that was
 	// read from cannot be made again.

@@ -72,6 +72,9 @@ func NewTarget(app *config.Application, ep *config.Endpoint) (*Target, error) {
 // leaves it.
 func (t *Target) Model() string { return t.model }
 
+// Host is the endpoint's host, with its port where the URI names one.
+func (t *Target) Host() string { return t.url.Host }
+
 // AskUsage reports whether the endpoint knows stream_options.include_usage.
 func (t *Target) AskUsage() bool { return t.askUsage }
 
@@ -191,6 +194,10 @@ func (t *Target) appendHead(b []byte, call *Call) []byte {
 	b = append(b, " HTTP/1.1\r\n"...)
 	b = append(b, t.fixed...)
 	for _, name := range travels {
+		if name == "Traceparent" && call.Traceparent != "" {
+			b = appendField(b, name, call.Traceparent)
+			continue
+		}
 		for _, v := range call.Header[name] {
 			b = appendField(b, name, v)
 		}

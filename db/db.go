@@ -10,6 +10,7 @@ import (
 	"aigateway/db/postgres"
 	"aigateway/db/spec"
 	"aigateway/db/sqlite"
+	"aigateway/persist"
 )
 
 // Open opens the database of a URL: postgres://… (also postgresql://…), as
@@ -24,6 +25,19 @@ func Open(ctx context.Context, url string, o spec.Options) (spec.DB, error) {
 		return postgres.Open(ctx, url, o)
 	}
 	return nil, errUnknown
+}
+
+// OpenLedger opens the ledger of a URL's database, to be read only: also of a
+// SQLite file that a gateway has open. done gives it back.
+func OpenLedger(ctx context.Context, url string, log *slog.Logger) (ledger persist.Ledger, done func() error, err error) {
+	if path, ok := sqlitePath(url); ok {
+		return sqlite.Beside(ctx, path, log)
+	}
+	store, err := Open(ctx, url, spec.Options{NoMigrate: true, Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	return store.Ledger(), store.Close, nil
 }
 
 // Migrate brings the schema of a URL's database up to date, or with dryRun

@@ -110,6 +110,7 @@ func (s *Server) replay(c *gin.Context, in *inbound, req *openai.Request, hit *c
 		h["X-Accel-Buffering"] = []string{"no"}
 	}
 	sayThread(c, thread)
+	in.sayConsumed(c, x)
 	o := openai.ReplayOptions{Stream: req.Stream, IncludeUsage: req.WantsUsage, BeforeWrite: s.writeDeadline(c, in.app.writeTimeout)}
 	if set := &in.app.CacheSettings.Replay; set.Mode == "paced" && req.Stream {
 		o.Speed = set.Speed
@@ -138,6 +139,7 @@ func (s *Server) replay(c *gin.Context, in *inbound, req *openai.Request, hit *c
 		return errNotReplayed
 	}
 	x.Status, x.FinishReason = http.StatusOK, "stop"
+	s.noteSaved(in, req, hit.Entry.Answer, x)
 	in.keepAnswer(hit.Entry.Answer)
 	switch {
 	case err == nil:
@@ -274,16 +276,21 @@ func (s *Server) Embed(ctx context.Context, appID, text string) (cache.Embedding
 	in := &inbound{app: app, operation: opEmbeddings, body: body, begun: true}
 	x := &persist.Exchange{App: appID, Own: true, Operation: opEmbeddings, Start: s.now()}
 	call := &backend.Call{Path: opEmbeddings, ContentType: "application/json", Body: body, Deadline: in.deadline(x.Start)}
+	if app.limits.CountsTokens() {
+		in.reserved = app.reserve(in, req, x)
+	}
 	defer func() {
 		x.Duration = s.now().Sub(x.Start)
+		s.account(in, x)
 		app.Metrics.Observe(x)
+		s.persist(in, x)
 	}()
 	answered, err := s.forward(ctx, in, call, req, x)
 	if err != nil {
 		x.Status = judge(err).status
 		return none, err
 	}
-	defer s.close(answered)
+	defer s.close(in, answered, x)
 	answered.result = router.Served
 	x.Status = answered.resp.StatusCode
 	if !answered.whole {
@@ -291,8 +298,9 @@ func (s *Server) Embed(ctx context.Context, appID, text string) (cache.Embedding
 		return none, errors.New("the embedding is too long to be one")
 	}
 	if done, err := openai.ParseCompletion(answered.body, 0); err == nil {
-		x.Usage = done.Usage
+		x.Usage, x.Answered = done.Usage, done.Model
 	}
+	s.estimate(in, req, nil, x)
 	return readEmbedding(answered.body)
 }
 

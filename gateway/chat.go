@@ -11,8 +11,6 @@ import (
 
 // chat answers one chat request.
 func (s *Server) chat(c *gin.Context, in *inbound, req *openai.Request, x *persist.Exchange) error {
-	ctx := c.Request.Context()
-
 	// May this model be asked?
 	if !req.HasMessages {
 		return &openai.RequestError{Param: "messages", Message: "messages is missing; a chat completion needs a list of messages."}
@@ -24,6 +22,10 @@ func (s *Server) chat(c *gin.Context, in *inbound, req *openai.Request, x *persi
 	// What was said before, and has it been answered?
 	thread, err := s.expand(c, in, req, x)
 	if err != nil {
+		return err
+	}
+	// How much may be used?
+	if err := s.admit(c, in, req, x); err != nil {
 		return err
 	}
 	hit, miss := s.lookUp(c, in, req, x)
@@ -38,6 +40,8 @@ func (s *Server) chat(c *gin.Context, in *inbound, req *openai.Request, x *persi
 		return err
 	}
 	in.wantsWhole = thread != nil || miss.Storable() || in.keepsAnswer()
+	ctx, left := in.detach(c, req)
+	defer left.end()
 	alive := s.keepAlive(c, in.app, req.Stream, thread)
 	defer alive.stop()
 	if in.app.MemorySettings.Affinity && thread != nil {
@@ -48,8 +52,8 @@ func (s *Server) chat(c *gin.Context, in *inbound, req *openai.Request, x *persi
 	if err != nil {
 		return begun(c, err)
 	}
-	defer s.close(answered)
+	defer s.close(in, answered, x)
 
 	// Answer.
-	return s.relay(c, in, answered, &after{chat: true, thread: thread, miss: miss}, x)
+	return s.relay(c, in, answered, &after{chat: true, req: req, thread: thread, miss: miss}, x)
 }

@@ -11,7 +11,6 @@ import (
 
 // completions answers one request of the older completions API.
 func (s *Server) completions(c *gin.Context, in *inbound, req *openai.Request, x *persist.Exchange) error {
-	ctx := c.Request.Context()
 	if err := in.allow(req.Model); err != nil {
 		return err
 	}
@@ -26,6 +25,8 @@ func (s *Server) completions(c *gin.Context, in *inbound, req *openai.Request, x
 
 	// Ask an endpoint, and another if it will not.
 	in.wantsWhole = miss.Storable() || in.keepsAnswer()
+	ctx, left := in.detach(c, req)
+	defer left.end()
 	alive := s.keepAlive(c, in.app, req.Stream, nil)
 	defer alive.stop()
 	answered, err := s.forward(ctx, in, in.call(c, x), req, x)
@@ -33,8 +34,8 @@ func (s *Server) completions(c *gin.Context, in *inbound, req *openai.Request, x
 	if err != nil {
 		return begun(c, err)
 	}
-	defer s.close(answered)
+	defer s.close(in, answered, x)
 
 	// Answer.
-	return s.relay(c, in, answered, &after{chat: true, miss: miss}, x)
+	return s.relay(c, in, answered, &after{chat: true, req: req, miss: miss}, x)
 }

@@ -19,6 +19,6 @@ func (s *Server) embeddings(c *gin.Context, in *inbound, req *openai.Request, x 
 	if err != nil {
 		return err
 	}
-	defer s.close(answered)
-	return s.relay(c, in, answered, &after{}, x)
+	defer s.close(in, answered, x)
+	return s.relay(c, in, answered, &after{req: req}, x)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"aigateway/auth"
 	"aigateway/backend"
 	"aigateway/memory"
 	"aigateway/openai"
@@ -29,6 +31,7 @@ const (
 	codeBackendFailure   = "backendFailure"
 	codeInternalFailure  = "internalFailure"
 	codeStoreUnavailable = "storeUnavailable"
+	codeQuotaExceeded    = "quotaExceeded"
 )
 
 // refusal is an answer that the gateway itself gives instead of an endpoint's.
@@ -89,6 +92,7 @@ type outcome struct {
 	wait   time.Duration // for retry-after; 0 sends none
 	body   []byte        // an endpoint's own, sent unchanged; nil sends ours
 	header http.Header   // the endpoint's, when body is
+	extra  http.Header   // of ours, sent with it
 	refusal
 }
 
@@ -104,12 +108,18 @@ func judge(err error) outcome {
 		down    *memory.UnavailableError
 		long    *memory.TooLong
 		store   *storeError
+		limited *limitError
+		tenant  *auth.TenantError
 	)
 	switch {
 	case errors.Is(err, errClientGone), errors.As(err, &failed) && failed.Fault == backend.Canceled:
 		return ours(statusClientGone, "", "The client closed the request.", 0)
 	case errors.As(err, &refused):
 		return outcome{status: refused.status, code: refused.code, refusal: *refused}
+	case errors.As(err, &limited):
+		return judgeLimit(limited)
+	case errors.As(err, &tenant):
+		return judgeTenant(tenant)
 	case errors.As(err, &busy):
 		return ours(http.StatusTooManyRequests, codeTooManyRequests, busy.Error(), max(busy.wait, time.Millisecond))
 	case errors.As(err, &thread):
@@ -264,6 +274,7 @@ func (o *outcome) write(w http.ResponseWriter, target string) {
 		body = o.errorBody(target)
 	}
 	copyUseful(h, o.header)
+	maps.Copy(h, o.extra)
 	if o.wait > 0 {
 		h.Set("Retry-After", strconv.FormatInt(wholeSeconds(o.wait), 10))
 		h.Set("Retry-After-Ms", strconv.FormatInt((o.wait+time.Millisecond-1).Milliseconds(), 10))

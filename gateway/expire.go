@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"aigateway/config"
 )
 
 // expireBatch is how many rows one statement of an invalidator deletes, so
@@ -35,20 +37,37 @@ var errInUse = errors.New("what is left is being read by somebody and cannot be 
 
 // ExpirePrompts deletes stored requests that are older than their retention.
 func (s *Server) ExpirePrompts(ctx context.Context, progress func(rows int)) (int, error) {
-	oldest := since(s.live.Load().Config.Persist.Retention)
-	if s.history == nil || oldest == nil {
+	if s.history == nil {
+		return 0, nil
+	}
+	return s.expireRows(ctx, progress, s.live.Load().Config.Persist.Retention, s.history.Expire)
+}
+
+// ExpireLedger deletes rows of the ledger that are older than their retention.
+func (s *Server) ExpireLedger(ctx context.Context, progress func(rows int)) (int, error) {
+	if s.ledger == nil {
+		return 0, nil
+	}
+	return s.expireRows(ctx, progress, s.live.Load().Config.Ledger.Retention, s.ledger.ExpireLedger)
+}
+
+func (s *Server) expireRows(ctx context.Context, progress func(rows int), retention config.Interval,
+	expire func(ctx context.Context, before time.Time, limit int) (int, bool, error),
+) (int, error) {
+	oldest := since(retention)
+	if oldest == nil {
 		return 0, nil
 	}
 	before, total := oldest(s.now()), 0
 	for {
-		n, done, err := s.history.Expire(ctx, before, expireBatch)
+		n, done, err := expire(ctx, before, expireBatch)
 		total += n
 		tell(progress, n)
 		if err == nil && !done && n == 0 {
 			err = errInUse
 		}
 		if err != nil {
-			return total, fmt.Errorf("deleting stored requests: %w", err)
+			return total, fmt.Errorf("deleting old rows: %w", err)
 		}
 		if done {
 			return total, nil

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"aigateway/backend"
+	"aigateway/limit"
 	"aigateway/openai"
 	"aigateway/persist"
 	"aigateway/router"
+	"aigateway/telemetry"
 )
 
 const (
@@ -30,6 +32,7 @@ const (
 type answer struct {
 	lease   *router.Lease
 	attempt *persist.Attempt
+	grant   *limit.Grant // of the endpoint's limits; nil when it has none
 	resp    *http.Response
 
 	events *openai.Events // of a stream
@@ -50,7 +53,11 @@ type answer struct {
 // answers well. The answer must be closed. req is the body as edited so far,
 // nil when it is not JSON of OpenAI's format.
 func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, x *persist.Exchange) (*answer, error) {
-	facts := router.Facts{Prefer: in.prefer}
+	gate := gate{ctx: ctx, in: in}
+	facts := router.Facts{Prefer: in.prefer, Among: in.among}
+	if in.app.limits != nil {
+		facts.Admit = gate.admit
+	}
 	if wanted := call.Header["X-Gateway-Endpoint"]; wanted != nil && in.app.EndpointHeader {
 		facts.Only = wanted[0]
 	}
@@ -61,7 +68,7 @@ func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, r
 		if lease == nil {
 			break
 		}
-		a, err := s.attempt(ctx, in, call, req, lease, x)
+		a, err := s.attempt(ctx, in, call, req, lease, gate.granted, x)
 		if err == nil {
 			return a, nil
 		}
@@ -78,7 +85,7 @@ func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, r
 				"AI application " + in.app.AppID + " has no endpoint with the id in x-gateway-endpoint.", "",
 			}
 		}
-		return nil, &busyError{wait: plan.Wait()}
+		return nil, gate.busy(plan.Wait())
 	}
 	return nil, last
 }
@@ -96,20 +103,25 @@ func (s *Server) mayAsk(in *inbound, call *backend.Call, last error) bool {
 }
 
 // attempt makes one call to one endpoint.
-func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, lease *router.Lease, x *persist.Exchange) (*answer, error) {
+func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, lease *router.Lease, grant *limit.Grant, x *persist.Exchange) (*answer, error) {
 	ep := lease.Endpoint()
 	x.Attempts = append(x.Attempts, persist.Attempt{Endpoint: ep.Index, ID: ep.ID, Start: s.now()})
-	a := &answer{lease: lease, attempt: &x.Attempts[len(x.Attempts)-1], writeTimeout: in.app.writeTimeout, holdMost: holdAnswer}
+	a := &answer{lease: lease, grant: grant, attempt: &x.Attempts[len(x.Attempts)-1], writeTimeout: in.app.writeTimeout, holdMost: holdAnswer}
 	if in.wantsWhole {
 		a.holdMost = keepAnswer
 	}
 	target := in.app.targets[ep.Index]
+	if x.Trace != nil {
+		a.attempt.Host, a.attempt.Span = target.Host(), telemetry.NewSpan()
+		call.Traceparent = telemetry.Parent(x.Trace, a.attempt.Span)
+	}
 	outcome := router.Outcome{Kind: router.Canceled}
 	kept := false
 	defer func() { // also when something panics
 		if !kept {
 			a.drop()
 			lease.Done(outcome)
+			grant.Settle(0, 0)
 		}
 	}()
 
@@ -124,16 +136,21 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 		ctx, target, call)
 	if err == nil {
 		a.attempt.Status = a.resp.StatusCode
+		a.attempt.Told = told(a.resp.Header)
 		err = a.inspect(in, req)
 	}
 	a.latency = s.now().Sub(a.attempt.Start)
 	if err == nil {
+		a.attempt.FirstByte = a.latency
 		lease.Answered()
 		kept = true
 		return a, nil
 	}
 	a.attempt.Duration = a.latency
 	outcome = a.blame(err)
+	if a.resp != nil && a.resp.StatusCode == http.StatusOK && req != nil && counted(in.operation) {
+		in.lost += int64(in.app.counts(req, x).Prompt(in.operation, req.Bytes())) // it had begun to answer
+	}
 	in.app.takeBackSearchKey(err)
 	if a.attempt.Fault == string(backend.Timeout) && len(x.Attempts) > 1 && !s.mayAsk(in, call, err) {
 		outcome.Kind = router.Canceled // others had spent the time
@@ -255,6 +272,7 @@ func (a *answer) blame(err error) router.Outcome {
 	a.attempt.Fault = string(failed.Fault)
 	if failed.Status != 0 {
 		a.attempt.Status = failed.Status
+		a.attempt.Told = told(failed.Header)
 	}
 	switch status := failed.Status; {
 	case failed.Fault == backend.Canceled, failed.Fault == backend.Upload:
@@ -288,8 +306,9 @@ func elsewhere(err error) bool {
 }
 
 // close ends the answer: the endpoint learns how it went, exactly once.
-func (a *answer) close(now time.Time) {
+func (a *answer) close(now time.Time, tokens, cost int64) {
 	a.drop()
+	a.grant.Settle(tokens, cost)
 	a.attempt.Duration = now.Sub(a.attempt.Start)
 	a.lease.Done(router.Outcome{Kind: a.result, Latency: a.latency})
 }
@@ -301,5 +320,22 @@ func (a *answer) drop() {
 	}
 	if a.events != nil {
 		a.events.Release()
+	}
+}
+
+// told reads what an endpoint's header says of the service behind it.
+func told(h http.Header) persist.Told {
+	first := func(names ...string) string {
+		for _, name := range names {
+			if v := h[name]; len(v) > 0 && v[0] != "" {
+				return shown(v[0], 128)
+			}
+		}
+		return ""
+	}
+	return persist.Told{
+		Region: first("X-Ms-Region"), RequestID: first("Apim-Request-Id", "X-Request-Id"),
+		RemainingRequests: first("X-Ratelimit-Remaining-Requests"), RemainingTokens: first("X-Ratelimit-Remaining-Tokens"),
+		Took: first("Openai-Processing-Ms", "X-Envoy-Upstream-Service-Time"),
 	}
 }

@@ -22,7 +22,7 @@ type kept struct {
 
 // keepPrompt copies the body as the client sent it, where prompts are stored.
 func (in *inbound) keepPrompt(s *Server) {
-	if s.prompts == nil {
+	if s.history == nil || s.prompts == nil {
 		return
 	}
 	in.kept = &kept{}
@@ -53,12 +53,11 @@ func (in *inbound) keepCompletion(done *openai.Completion) {
 // kept: answered, refused by the backend, or broken off. What the gateway
 // itself refused or could not answer is not: contract section 10.
 func (s *Server) persist(in *inbound, x *persist.Exchange) {
-	if s.prompts == nil || in.kept == nil {
-		return
-	}
 	begun := x.FirstByte > 0 || x.Cached
 	refused := x.Status >= 400 && x.Code == "" && len(x.Attempts) > 0 // the backend's own body was sent
-	if !begun && !refused {
+	history := in.kept != nil && (begun || refused)
+	booked := s.ledger != nil && (len(x.Attempts) > 0 || x.Cached)
+	if s.prompts == nil || !history && !booked {
 		return
 	}
 	id, err := uuid.NewV7()
@@ -66,10 +65,14 @@ func (s *Server) persist(in *inbound, x *persist.Exchange) {
 		s.log.Error("request not stored", "request_id", x.RequestID, "error", err)
 		return
 	}
-	s.prompts.Write(&persist.Record{
-		ID: id.String(), Exchange: *x,
-		Prompt: in.kept.prompt, Completion: in.kept.completion, Redactor: in.app.redactor, // the writer applies it, and hides secrets
-	})
+	r := &persist.Record{
+		ID: id.String(), Exchange: *x, Ledger: booked, NoHistory: !history,
+		Redactor: in.app.redactor, // the writer applies it, and hides secrets
+	}
+	if history {
+		r.Prompt, r.Completion = in.kept.prompt, in.kept.completion
+	}
+	s.prompts.Write(r)
 }
 
 // showRequest answers with the stored row of a request, to the caller that

@@ -48,6 +48,9 @@ func (s *Server) infer(c *gin.Context, name func(*Snapshot, *inbound) error) {
 	snap := s.live.Load() // one configuration for the whole request
 	in := &inbound{}
 	x := &persist.Exchange{RequestID: c.Writer.Header()["X-Request-Id"][0], Start: s.now(), Operation: "other"}
+	if x.Trace = s.telemetry.Begin(c.Request.Header); x.Trace != nil {
+		x.Trace.Method, x.Trace.Route = c.Request.Method, c.FullPath()
+	}
 	s.metrics.Begin()
 	defer s.settle(c, in, x)
 
@@ -93,7 +96,7 @@ func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persis
 			"This gateway needs a key: send it as api-key, or as Authorization: Bearer.", "",
 		}
 	}
-	x.Caller, x.Tenant = caller.ID, caller.Tenant
+	x.Caller = caller.ID
 	if err := name(snap, in); err != nil {
 		return err
 	}
@@ -113,8 +116,12 @@ func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persis
 			"This key may not use AI application " + in.app.AppID + ".", "",
 		}
 	}
+	var err error
+	if x.Tenant, err = in.app.tenancy.Tenant(c.Request.Header, c.Query, caller); err != nil {
+		return err
+	}
+	in.among = in.app.tenancy.Endpoints(x.Tenant)
 	if in.app.AppType.Inference() {
-		var err error
 		if in.thread, err = threadID(c.Request.Header); err != nil {
 			return err
 		}
@@ -137,11 +144,18 @@ func (s *Server) complete(c *gin.Context, in *inbound, x *persist.Exchange) erro
 	}
 	in.operation = operation(in, req)
 	x.Operation, x.Model, x.User, x.Stream = named(in.operation), req.Model, req.User, req.Stream
+	if x.Model == "" || in.byModel {
+		x.Model = in.app.modelName
+	}
 	in.keepPrompt(s)
+	describeAsked(x.Trace, req)
 	if in.operation == opChat {
 		return s.chat(c, in, req, x)
 	}
 	if err := in.noThread(); err != nil {
+		return err
+	}
+	if err := s.admit(c, in, req, x); err != nil {
 		return err
 	}
 	switch in.operation {

@@ -60,6 +60,15 @@ func (s *Server) readyz(c *gin.Context) error {
 			state = "degraded"
 		}
 	}
+	if s.shared != nil {
+		needs["sharedLimits"] = "OK"
+		if !s.shared() {
+			needs["sharedLimits"] = "down: this replica goes on with its part of each limit"
+			if state == "OK" {
+				state = "degraded"
+			}
+		}
+	}
 	c.JSON(status, gin.H{"status": state, "dependencies": needs})
 	return nil
 }

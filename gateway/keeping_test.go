@@ -67,11 +67,17 @@ func newSQLite(t *testing.T) spec.DB {
 // newKeepingOn is newKeeping on a given store, which it closes.
 func newKeepingOn(t *testing.T, db spec.DB, configJSON string, edit ...func(*config.Settings)) *keeping {
 	t.Helper()
+	return newKeepingSim(t, simulator.Options{}, db, configJSON, edit...)
+}
+
+// newKeepingSim is newKeepingOn with a simulator that has options.
+func newKeepingSim(t *testing.T, o simulator.Options, db spec.DB, configJSON string, edit ...func(*config.Settings)) *keeping {
+	t.Helper()
 	k := &keeping{db: db}
 	edit = append([]func(*config.Settings){func(s *config.Settings) {
 		s.UseCache, s.StateMgmt, s.PersistPrompts, s.VectorApp = true, true, true, "embed"
 	}}, edit...)
-	newSetupKeeping(t, simulator.Options{}, func(s *setup, o *gateway.Options) func() {
+	newSetupKeeping(t, o, func(s *setup, o *gateway.Options) func() {
 		return k.open(t, s, o)
 	}, configJSON, edit...)
 	return k
@@ -91,6 +97,9 @@ func (k *keeping) open(t *testing.T, s *setup, o *gateway.Options) (stop func())
 	o.Cache, o.Entries = k.pool, k.db.Cache()
 	o.Threads, o.Conversations = k.threads, k.db.Memory()
 	o.Prompts, o.History = k.writer, k.db.Prompts()
+	if o.Settings.Ledger {
+		o.Ledger = k.db.Ledger()
+	}
 	o.Store = func() gateway.StoreState {
 		st := k.db.State()
 		return gateway.StoreState{Kind: st.Kind, Up: st.Up, Fault: st.Fault}

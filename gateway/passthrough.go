@@ -21,8 +21,8 @@ func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *
 	if err != nil {
 		return begun(c, err)
 	}
-	defer s.close(answered)
-	return s.relay(c, in, answered, &after{}, x)
+	defer s.close(in, answered, x)
+	return s.relay(c, in, answered, &after{req: req}, x)
 }
 
 // passthrough answers an inference call whose body is a form or a file, such
@@ -43,11 +43,14 @@ func (s *Server) passthrough(c *gin.Context, in *inbound, x *persist.Exchange) e
 	if err := in.allow(model); err != nil {
 		return err
 	}
+	if err := s.admit(c, in, nil, x); err != nil {
+		return err
+	}
 	answered, err := s.forward(c.Request.Context(), in, in.call(c, x), nil, x)
 	if err != nil {
 		return err
 	}
-	defer s.close(answered)
+	defer s.close(in, answered, x)
 	return s.relay(c, in, answered, &after{}, x)
 }
 

@@ -27,13 +27,15 @@ type after struct {
 	// chat tells answers of chat completions and completions, whose end can be
 	// told from their events.
 	chat   bool
+	req    *openai.Request // as it was sent; nil when it was no JSON
 	thread *memory.Thread
 	miss   *cache.Miss
 }
 
-// keep is how much of the answer's text must be kept for that.
-func (f *after) keep(in *inbound) int {
-	if f.chat && (f.thread != nil || f.miss.Storable() || in.keepsAnswer()) {
+// keep is how much of the answer's text must be kept for that, and for telling
+// what it used when the endpoint does not.
+func (f *after) keep(in *inbound, stream bool) int {
+	if f.chat && (stream || f.thread != nil || f.miss.Storable() || in.keepsAnswer()) {
 		return keepAnswer
 	}
 	return 0
@@ -56,9 +58,10 @@ func (s *Server) relay(c *gin.Context, in *inbound, a *answer, f *after, x *pers
 	var done *openai.Completion
 	if a.whole {
 		var err error
-		if done, err = openai.ParseCompletion(a.body, f.keep(in)); err == nil {
-			x.Usage, x.FinishReason = done.Usage, done.FinishReason
+		if done, err = openai.ParseCompletion(a.body, f.keep(in, false)); err == nil {
+			x.Usage, x.FinishReason, x.Answered = done.Usage, done.FinishReason, done.Model
 		}
+		in.sayConsumed(c, x)
 		in.keepAnswer(a.body)
 		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}
 	} else if n := a.resp.ContentLength; n >= 0 {
@@ -75,7 +78,14 @@ func (s *Server) relay(c *gin.Context, in *inbound, a *answer, f *after, x *pers
 	if done != nil {
 		in.app.Cache.Store(f.miss, x.RequestID, done, a.body, nil)
 	}
-	return s.judgeRelay(c, a, err, x)
+	if !x.Usage.Reported && counted(in.operation) {
+		c.Writer.Flush() // the client need not wait for what follows
+		if f.chat && a.whole {
+			done, _ = openai.ParseCompletion(a.body, keepAnswer)
+		}
+		s.estimate(in, f.req, done, x)
+	}
+	return s.judgeRelay(c, in, a, err, x)
 }
 
 // relayEvents sends a stream, event by event.
@@ -88,20 +98,29 @@ func (s *Server) relayEvents(c *gin.Context, in *inbound, a *answer, f *after, d
 		c.Writer.WriteHeader(a.resp.StatusCode)
 	}
 	s.firstByte(x)
-	o := openai.Options{HideUsage: a.hideUsage, Chat: f.chat, BeforeWrite: deadline, Keep: f.keep(in)}
+	o := openai.Options{HideUsage: a.hideUsage, Chat: f.chat, BeforeWrite: deadline, Keep: f.keep(in, true)}
 	if f.miss.Storable() {
 		o.Now = s.now
 	}
-	if f.thread != nil {
-		o.BeforeDone = func(done *openai.Completion) { s.rememberStream(c, f.thread, done, x) }
+	o.BeforeDone = func(done *openai.Completion) {
+		if f.thread != nil {
+			s.rememberStream(c, f.thread, done, x)
+		}
+		in.departure.answered()
 	}
-	said, err := openai.Relay(c.Writer, a.events, o)
-	x.Usage, x.FinishReason, x.BytesOut = said.Usage, said.FinishReason, said.Bytes
+	said, err := openai.Relay(in.departure.client(c.Writer), a.events, o)
+	x.Usage, x.FinishReason, x.BytesOut, x.Answered = said.Usage, said.FinishReason, said.Bytes, said.Model
+	if x.Trace != nil {
+		x.Trace.Chunks = said.Events
+	}
+	if !x.Usage.Reported {
+		s.estimate(in, f.req, said, x)
+	}
 	in.keepCompletion(said)
 	if err == nil && f.miss.Storable() {
 		in.app.Cache.Store(f.miss, x.RequestID, said, said.JSON(in.operation), openai.EncodeMarks(said.Marks))
 	}
-	return s.judgeRelay(c, a, err, x)
+	return s.judgeRelay(c, in, a, err, x)
 }
 
 // relayRest sends what follows the held part of a long answer, as it comes.
@@ -145,12 +164,16 @@ func keepTail(tail, next []byte) []byte {
 
 // judgeRelay says how an answer ended: well, by the client, or by the
 // endpoint.
-func (s *Server) judgeRelay(c *gin.Context, a *answer, err error, x *persist.Exchange) error {
+func (s *Server) judgeRelay(c *gin.Context, in *inbound, a *answer, err error, x *persist.Exchange) error {
 	if x.BytesOut == 0 {
 		x.BytesOut = int64(max(c.Writer.Size(), 0))
 	}
 	var broken *openai.BrokenError
 	switch {
+	case err == nil && in.departure.gone():
+		a.result = router.Served
+		x.Aborted = true
+		return &brokenAnswer{told: true, err: errClientGone}
 	case err == nil:
 		a.result = router.Served
 		return nil
@@ -172,7 +195,10 @@ func (s *Server) judgeRelay(c *gin.Context, a *answer, err error, x *persist.Exc
 }
 
 // close ends an answer.
-func (s *Server) close(a *answer) { a.close(s.now()) }
+func (s *Server) close(in *inbound, a *answer, x *persist.Exchange) {
+	tokens := used(&x.Usage)
+	a.close(s.now(), tokens, cost(in.app.price(x), &x.Usage))
+}
 
 // writeDeadline returns what must be called before each write, so that a
 // client that does not read is not waited for. The deadline is moved only when

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -96,11 +97,13 @@ func (s *Server) swap(cfg *config.Config) error {
 		specs[i] = s.spec(app)
 		routers[i] = app.Router
 	}
+	s.metrics.ConfigureTenants(tenantMetrics(&cfg.TenantMetrics))
 	for i, m := range s.metrics.Configure(specs) {
 		next.apps[i].Metrics = m
 	}
 	s.live.current.Store(next)
 	s.fleet.Keep(routers...)
+	s.limits.Keep(next.limits)
 	s.metrics.Reloaded(true, next.Generation)
 	s.log.Info("configuration in force", "generation", next.Generation, "hash", cfg.Hash[:8], "applications", len(next.apps))
 	if before != nil && before.Config.Server.TLS != cfg.Server.TLS {
@@ -128,9 +131,28 @@ func (s *Server) spec(app *App) metrics.AppSpec {
 		if listed[key]++; listed[key] > 1 { // the same endpoint once more counts for itself
 			key += " " + strconv.Itoa(listed[key])
 		}
-		spec.Endpoints = append(spec.Endpoints, metrics.EndpointSpec{ID: ep.ID, URI: showURI(ep.URI), Key: key})
+		spec.Endpoints = append(spec.Endpoints, metrics.EndpointSpec{ID: ep.ID, URI: showURI(ep.URI), Key: key, Name: openaiName(ep, i)})
 	}
 	return spec
+}
+
+// openaiName is what an endpoint is called in the metrics by tenant: its id,
+// or its host when that is no more than its position.
+func openaiName(ep *config.Endpoint, position int) string {
+	if u, err := url.Parse(ep.URI); err == nil && ep.ID == strconv.Itoa(position) {
+		return u.Host
+	}
+	return ep.ID
+}
+
+func tenantMetrics(c *config.TenantMetrics) metrics.TenantOptions {
+	buckets := func(b config.Buckets) metrics.Buckets {
+		return metrics.Buckets{Start: b.Start, Width: b.Width, Count: b.Count}
+	}
+	return metrics.TenantOptions{
+		Enabled: c.Enabled, MaxTenants: c.MaxTenants,
+		PromptTokens: buckets(c.PromptTokens), CompletionTokens: buckets(c.CompletionTokens), TotalTokens: buckets(c.TotalTokens),
+	}
 }
 
 // faults returns what is wrong with a configuration, a line each.

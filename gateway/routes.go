@@ -39,6 +39,11 @@ func (s *Server) Handler() http.Handler {
 	g.GET("/requests/:app/:request", s.page(s.showRequest))
 	g.PUT("/requests/:app/:request/:vote", s.page(s.vote)) // up, down
 
+	// What is used, and what may be.
+	g.GET("/usage", s.page(s.showUsage)) // ?from&to&by=app,tenant,model,day
+	g.GET("/limits/:app", s.page(s.showLimits))
+	g.GET("/capacity/:app", s.page(s.showCapacity))
+
 	// What the gateway says of itself.
 	g.GET("/instanceinfo", s.page(s.guarded(s.instanceInfo)))
 	g.GET("/metrics", s.page(s.guarded(s.showMetrics)))

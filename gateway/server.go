@@ -14,10 +14,12 @@ import (
 	"aigateway/backend"
 	"aigateway/cache"
 	"aigateway/config"
+	"aigateway/limit"
 	"aigateway/memory"
 	"aigateway/metrics"
 	"aigateway/persist"
 	"aigateway/router"
+	"aigateway/telemetry"
 )
 
 // Options are what a Server is made of.
@@ -40,6 +42,15 @@ type Options struct {
 	History       persist.Store // where Prompts end up
 	// Store tells what is known of the database; nil where there is none.
 	Store func() StoreState
+	// Ledger tells what was used; nil where it is not kept.
+	Ledger persist.Ledger
+	// Limits count what is used; nil counts it in this process alone.
+	Limits *limit.Limits
+	// Shared tells whether replicas count together at the moment; nil where each
+	// counts for itself.
+	Shared func() bool
+	// Telemetry is told of every request; nil is off.
+	Telemetry *telemetry.Telemetry
 }
 
 // StoreState is what info pages and readiness show of the database.
@@ -77,6 +88,11 @@ type Server struct {
 	prompts       *persist.Writer
 	history       persist.Store
 	store         func() StoreState
+	ledger        persist.Ledger
+	limits        *limit.Limits
+	shared        func() bool
+	telemetry     *telemetry.Telemetry
+	averages      averages
 	noEmbeddings  sync.Map // ids of applications that fail to make them
 }
 
@@ -94,12 +110,19 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		now: o.Now, started: o.Now(),
 		cache: o.Cache, entries: o.Entries, threads: o.Threads, conversations: o.Conversations,
 		prompts: o.Prompts, history: o.History, store: o.Store,
+		ledger: o.Ledger, limits: o.Limits, shared: o.Shared, telemetry: o.Telemetry,
 		fleet:   router.NewFleet(o.Now),
 		backend: backend.NewClient(o.Now),
 		metrics: metrics.New(metrics.Options{
 			Interval: o.Settings.MetricsInterval, History: o.Settings.MetricsHistory,
 			Now: o.Now, Version: o.Version,
 		}),
+	}
+	if s.limits == nil {
+		var err error
+		if s.limits, err = limit.New(limit.Options{Now: o.Now, Log: o.Log}); err != nil {
+			return nil, err
+		}
 	}
 	s.metrics.SetEndpointStates(s.endpointStates)
 	if _, err := s.Reload(ctx); err != nil {
@@ -118,12 +141,15 @@ func (s *Server) AddReadings(read func() []metrics.Reading) { s.metrics.AddReadi
 // CloseIdle closes connections to endpoints that nobody has used for a while.
 func (s *Server) CloseIdle(unusedFor time.Duration) { s.backend.CloseIdle(unusedFor) }
 
+// Fleet is what is known of endpoints, so that replicas can share it.
+func (s *Server) Fleet() *router.Fleet { return s.fleet }
+
 // Config is the configuration in force.
 func (s *Server) Config() *config.Config { return s.live.Load().Config }
 
 // BaseContext returns the context that all requests' contexts come from, and
 // the function that ends them: the last step of a shutdown that cannot wait.
 func BaseContext() (ctx context.Context, end func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	return ctx, func() { cancel(errDraining) }
+	server, cancel := context.WithCancelCause(context.Background())
+	return context.WithValue(server, serverKey{}, server), func() { cancel(errDraining) }
 }

@@ -32,11 +32,14 @@ func (s *Server) service(c *gin.Context, in *inbound, x *persist.Exchange) error
 	if call.Method != http.MethodGet && !json.Valid(in.body) {
 		return &refusal{http.StatusBadRequest, codeInvalidPayload, "The body is not valid JSON.", ""}
 	}
+	if err := s.admit(c, in, nil, x); err != nil {
+		return err
+	}
 	answered, err := s.forward(c.Request.Context(), in, call, nil, x)
 	if err != nil {
 		return err
 	}
-	defer s.close(answered)
+	defer s.close(in, answered, x)
 	return s.relay(c, in, answered, &after{}, x)
 }
 

@@ -16,11 +16,13 @@ import (
 func (s *Server) settle(c *gin.Context, in *inbound, x *persist.Exchange) {
 	x.Duration = s.now().Sub(x.Start)
 	x.BytesIn = in.received()
-	s.persist(in, x)
-	in.release()
 	if x.Status == 0 {
 		x.Status = http.StatusInternalServerError // a panic is on its way up
 	}
+	s.account(in, x)
+	s.persist(in, x)
+	s.trace(in, x)
+	in.release()
 	s.metrics.End()
 	if in.app != nil {
 		in.app.Metrics.Observe(x)
@@ -80,8 +82,14 @@ func (s *Server) logExchange(c *gin.Context, x *persist.Exchange) {
 	if x.Code != "" {
 		attrs = append(attrs, slog.String("code", x.Code))
 	}
-	if x.Usage.Reported {
+	if x.Usage.Reported || x.Usage.Estimated {
 		attrs = append(attrs, slog.Int64("tokens_in", x.Usage.PromptTokens), slog.Int64("tokens_out", x.Usage.CompletionTokens))
+	}
+	if x.Tenant != "" {
+		attrs = append(attrs, slog.String("tenant", x.Tenant))
+	}
+	if x.Limit != "" {
+		attrs = append(attrs, slog.String("limit", x.Limit))
 	}
 	if x.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))

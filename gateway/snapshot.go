@@ -11,10 +11,13 @@ import (
 	"aigateway/backend"
 	"aigateway/cache"
 	"aigateway/config"
+	"aigateway/limit"
 	"aigateway/memory"
 	"aigateway/metrics"
+	"aigateway/openai"
 	"aigateway/persist"
 	"aigateway/router"
+	"aigateway/tokens"
 )
 
 // Snapshot is one configuration, compiled and ready to serve. It is immutable
@@ -31,6 +34,7 @@ type Snapshot struct {
 	cors    *cors.Cors
 	label   string // of x-gateway-config
 	maxBody int64  // of the app that allows most
+	limits  *limit.Rules
 }
 
 // App is one AI application in a snapshot.
@@ -51,6 +55,14 @@ type App struct {
 	// "chat/completions"; empty when the client's path decides.
 	operation string
 	redactor  *persist.Redactor
+
+	limits       *limit.App // nil limits nothing
+	limitHeaders config.LimitHeaders
+	tenancy      *auth.Tenancy // nil: the tenant is the caller's
+	prices       catalogue
+	modelName    string        // as the configuration names the model; empty when it does not
+	model        *tokens.Model // nil when the configuration does not tell
+	usual        *average      // length of the application's answers
 }
 
 // compile makes a snapshot of cfg. Everything that can fail happens here.
@@ -67,12 +79,18 @@ func (s *Server) compile(cfg *config.Config) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	snap.limits = s.limits.Compile(cfg)
+	prices, headers := newCatalogue(cfg.Prices), canonical(cfg.LimitHeaders)
 	for i := range cfg.Applications {
 		app, err := s.compileApp(cfg, &cfg.Applications[i])
 		if err != nil {
 			return nil, err
 		}
-		app.redactor = redactor
+		app.redactor, app.prices, app.limitHeaders = redactor, prices, headers
+		app.limits = snap.limits.For(app.AppID)
+		if app.limits.CountsTokens() || app.MemorySettings.MaxTokens > 0 {
+			app.counts(&openai.Request{}, &persist.Exchange{}).Warm()
+		}
 		snap.apps = append(snap.apps, app)
 		snap.byID[app.AppID] = app
 		snap.maxBody = max(snap.maxBody, app.MaxBodyBytes)
@@ -102,7 +120,10 @@ func newCORS(origins []string) *cors.Cors {
 }
 
 func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, error) {
-	app := &App{Application: a, Router: router.New(a, s.fleet), writeTimeout: cfg.Server.WriteTimeout.Duration()}
+	app := &App{
+		Application: a, Router: router.New(a, s.fleet), writeTimeout: cfg.Server.WriteTimeout.Duration(),
+		tenancy: auth.NewTenancy(&a.Tenants, &cfg.JWT), usual: s.averages.of(a.AppID),
+	}
 	for i := range a.Endpoints {
 		t, err := backend.NewTarget(a, &a.Endpoints[i])
 		if err != nil {
@@ -116,6 +137,7 @@ func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, er
 			app.operation = ""
 		}
 	}
+	app.nameModel()
 	if len(a.AllowedModels) > 0 {
 		app.readsModel = true
 		app.models = make(map[string]bool, len(a.AllowedModels))
@@ -140,6 +162,37 @@ func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, er
 	return app, nil
 }
 
+// nameModel finds out which model is behind the application, as far as the
+// configuration tells: by its own word, or by its endpoints'.
+func (app *App) nameModel() {
+	names := []string{app.Model}
+	for i, t := range app.targets {
+		names = append(names, t.Model(), deployment(app.Endpoints[i].URI))
+	}
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		if m := tokens.For(name); app.model == nil || m.Known() && !app.model.Known() {
+			app.modelName, app.model = name, m
+		}
+	}
+	if app.model != nil && !app.model.Known() && app.Model == "" {
+		app.model = nil // the request may name one that is
+	}
+}
+
+// price is what the model costs that answered, or that is behind the
+// application; nil when the catalogue does not have it.
+func (app *App) price(x *persist.Exchange) *config.Price {
+	for _, name := range [...]string{x.Answered, app.modelName, x.Model} {
+		if p := app.prices.of(name, x.Start); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
 // App returns the application with an id: exactly as configured, else in any
 // case when only one is meant.
 func (s *Snapshot) App(id string) *App {
@@ -152,6 +205,8 @@ func (s *Snapshot) App(id string) *App {
 // exposed are the answer headers that a browser's script may read.
 var exposed = []string{
 	"X-Request-Id", "X-Thread-Id", "X-Gateway-Endpoint", "X-Gateway-Attempts", "X-Gateway-Config",
+	"X-Gateway-Limit", "X-Gateway-Limit-Tokens", "X-Gateway-Limit-Remaining-Tokens", "X-Gateway-Limit-Consumed-Tokens",
+	"X-Gateway-Limit-Requests", "X-Gateway-Limit-Remaining-Requests",
 	"X-Thread-Status", "X-Cache", "X-Cache-Layer", "X-Cache-Score", "X-Cache-Entry", "Age",
 	"Retry-After", "Retry-After-Ms", "X-Ms-Region", "Apim-Request-Id",
 	"X-Ratelimit-Limit-Requests", "X-Ratelimit-Limit-Tokens",

@@ -17,7 +17,7 @@ import (
 // conversation. It says in the header which one it is, but of a new one only
 // once it has been answered: see sayThread.
 func (s *Server) expand(c *gin.Context, in *inbound, req *openai.Request, x *persist.Exchange) (*memory.Thread, error) {
-	thread, err := in.app.Memory.Expand(c.Request.Context(), in.thread, memory.Owner{Caller: x.Caller, Tenant: x.Tenant}, req)
+	thread, err := in.app.Memory.Expand(c.Request.Context(), in.thread, memory.Owner{Caller: x.Caller, Tenant: x.Tenant}, req, in.budget(req, x))
 	if err != nil || thread == nil {
 		return nil, err
 	}
@@ -30,6 +30,21 @@ func (s *Server) expand(c *gin.Context, in *inbound, req *openai.Request, x *per
 		sayThread(c, thread)
 	}
 	return thread, nil
+}
+
+// budget is how much of a conversation may be sent, nil when nothing bounds it:
+// what memorySettings.maxTokens leaves beside the answer.
+func (in *inbound) budget(req *openai.Request, x *persist.Exchange) *memory.Budget {
+	most := in.app.MemorySettings.MaxTokens
+	if most <= 0 || in.thread == "" {
+		return nil
+	}
+	answer := int(asked(req, "max_completion_tokens", "max_tokens"))
+	if answer <= 0 {
+		answer = most / 4
+	}
+	m := in.app.counts(req, x)
+	return &memory.Budget{Prompt: most - answer, Request: m.Prompt(in.operation, req.Bytes()), Count: m.Message}
 }
 
 // sayThread names the conversation that an answer belongs to.

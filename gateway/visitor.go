@@ -36,6 +36,12 @@ func (s *Server) visitor(c *gin.Context) (*visitor, error) {
 			}
 		}
 		v.caller, v.tenant = caller.ID, caller.Tenant
+		if v.app != nil {
+			var err error
+			if v.tenant, err = v.app.tenancy.Tenant(c.Request.Header, c.Query, caller); err != nil {
+				return nil, err
+			}
+		}
 		if v.app != nil && !caller.May(v.app.AppID) {
 			return nil, &refusal{http.StatusForbidden, codeForbidden, "This key may not use AI application " + v.app.AppID + ".", ""}
 		}

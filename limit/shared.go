@@ -49,13 +49,17 @@ const (
 	Slots = 12
 	// SlotLength is the length of one.
 	SlotLength = time.Minute / Slots
+	// ActiveSlots is the number of slots after the one of its last charge in
+	// which an application of a pool is active: one more than a window's, so that
+	// who comes back when room was promised still has it kept.
+	ActiveSlots = Slots + 1
 	// LeaseFor is how long a lease of a gauge lasts when it is not renewed.
 	LeaseFor = time.Minute
 )
 
 // Charge is one account that a request draws on.
 type Charge struct {
-	Key   string // of the account: unique, at most 300 bytes
+	Key   string // of the account: unique, at most 300 bytes; a period's has its date in it
 	Kind  Kind
 	Add   int64 // 0 or more: requests, tokens, or billionths of a currency
 	Limit int64 // the most that may be in it; below 0, any
@@ -66,13 +70,19 @@ type Charge struct {
 	Pool *PoolPart
 }
 
-// PoolPart is an application's place in a pool.
+// PoolPart is an application's place in a pool. Together the applications never
+// hold more than the capacity. An application is active for ActiveSlots after a
+// charge, one that did not fit too: so what others have borrowed of shares is
+// back a minute after the last application became active.
 type PoolPart struct {
 	App int // index in Shares
-	// Shares are what each application may always hold, adding up to no more
-	// than the capacity. An application may hold more than its own as long as
-	// every other one that is active (had a charge in the last 60 seconds) keeps
-	// room for the rest of its own.
+	// Shares are what each application may hold, adding up to no more than the
+	// capacity: a charge fits when all of them together still hold no more than
+	// the capacity and the application then holds no more than its share, or
+	// every other one that is active keeps room for the rest of its own:
+	//
+	//	sum of held + add <= capacity, and
+	//	held + add <= share, or held + add + sum of the others' (active ? max(held, share) : held) <= capacity
 	Shares []int64
 	// Names are the applications' ids, as Shares.
 	Names []string
@@ -87,7 +97,9 @@ type Taking struct {
 // Taken is what came of a Taking.
 type Taken struct {
 	OK bool
-	// Used is what is in each account now: with what was added, when OK.
+	// Used is what is in each account now: with what was added, when OK; of a
+	// Part, the capacity less what the application could still add. Look tells
+	// the same.
 	Used []int64
 	// Refused is the index of the first charge that did not fit, when not OK,
 	// and Wait the time until it may fit, at the earliest.

@@ -108,6 +108,7 @@ func demoEnvironment(port int, data string) func(string) (string, bool) {
 		"API_GATEWAY_USE_CACHE":       "true",
 		"API_GATEWAY_STATE_MGMT":      "true",
 		"API_GATEWAY_PERSIST_PROMPTS": "true",
+		"API_GATEWAY_LEDGER":          "true",
 		"API_GATEWAY_VECTOR_AIAPP":    "vectorizedata",
 		"API_GATEWAY_DATA_DIR":        data,
 	}
@@ -184,6 +185,11 @@ const welcome = `The gateway is at %[1]s, with simulated models behind it. Ctrl-
 
   # the first endpoint takes 8 requests a minute, the second 6: watch the one take over from the other, then both refuse
   for i in $(seq 16); do curl -s -o /dev/null -D - '%[1]s/lb/aichatbotapp?use_cache=false' -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"hi"}]}' | tr -d '\r' | awk '/^HTTP/{s=$2} /^X-Gateway-Endpoint/{e=$2} /^Retry-After:/{r=$2} END{print s, "endpoint:", e, "retry-after:", r}'; done
+
+  # what was used, and what it cost; which limits apply; what throughput the traffic takes
+  sleep 1; curl -s '%[1]s/usage?by=app,model&format=csv' -H 'authorization: Bearer %[2]s'
+  curl -s %[1]s/limits/aichatbotapp
+  curl -s '%[1]s/capacity/aichatbotapp?format=text' -H 'authorization: Bearer %[2]s'
 
   # what the gateway counts, what it is, and how it is told to read its configuration again
   curl -s %[1]s/metrics

@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/tidwall/gjson"
 
 	"aigateway/db/dbtest"
+	"aigateway/simulator"
 )
 
 const (
@@ -144,8 +146,9 @@ type eachRow func(query string, f func(row []string))
 // amid the load, and release after the kill; open opens the store.
 func killUnderLoad(t *testing.T, env []string, hold func() (release func()), open func() eachRow) {
 	t.Helper()
-	_, models := startModels(t)
+	sim, models := startModels(t)
 	configuration := keepingConfig(models)
+	env = append(env, "API_GATEWAY_LEDGER=true")
 	first := startGateway(t, configuration, env...)
 
 	known := told{asked: map[string]bool{}}
@@ -189,6 +192,7 @@ func killUnderLoad(t *testing.T, env []string, hold func() (release func()), ope
 	each := open()
 	known.checkTurns(t, each)
 	known.checkPrompts(t, each, killedAt)
+	checkLedger(t, each, sim.Invoice())
 	known.checkNextTurn(t, second.Base+"/lb/chat")
 }
 
@@ -258,6 +262,62 @@ func (k *told) checkPrompts(t *testing.T, each eachRow, killedAt time.Time) {
 		}
 	}
 	t.Logf("%d answered, %d prompts stored, %d lost", len(k.answered), len(stored), lost)
+}
+
+// checkLedger: what is stored is booked once, with the tokens that the model
+// billed; the totals are the rows' sums. Only what the kill took is not booked.
+func checkLedger(t *testing.T, each eachRow, invoice []simulator.Line) {
+	t.Helper()
+	billed := map[string]simulator.Line{}
+	for _, line := range invoice {
+		billed[line.RequestID] = line
+	}
+	booked := map[string]string{} // tokens by request
+	each(`SELECT requestid, CAST(prompttokens AS text), CAST(completiontokens AS text) FROM apigtwyledger WHERE operation = 'chat'`, func(row []string) {
+		if _, twice := booked[row[0]]; twice {
+			t.Errorf("%s is booked twice", row[0])
+		}
+		booked[row[0]] = row[1] + "+" + row[2]
+	})
+	rows, hits := 0, 0
+	each(`SELECT requestid, CAST(attempts AS text) FROM apigtwyprompts`, func(row []string) {
+		rows++
+		told := gjson.Get(strings.ToLower(row[1]), "0.told") // the stores spell its members differently
+		id := told.Get("requestid").String()
+		want := "0+0"
+		if line, asked := billed[id]; asked {
+			want = fmt.Sprintf("%d+%d", line.PromptTokens, line.CompletionTokens)
+		} else {
+			hits++
+		}
+		if booked[row[0]] != want {
+			t.Errorf("%s is booked with %q, billed with %q", row[0], booked[row[0]], want)
+		}
+		delete(billed, id)
+	})
+	if len(booked) != rows {
+		t.Errorf("%d booked, %d stored", len(booked), rows)
+	}
+	var sums [2]string
+	for i, table := range []string{
+		`SELECT CAST(count(*) AS text), CAST(sum(prompttokens) AS text), CAST(sum(completiontokens) AS text) FROM apigtwyledger`,
+		`SELECT CAST(sum(requests) AS text), CAST(sum(prompttokens) AS text), CAST(sum(completiontokens) AS text) FROM apigtwyusage`,
+	} {
+		each(table, func(row []string) { sums[i] = strings.Join(row, " ") })
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("the rows add up to %s, the totals to %s", sums[0], sums[1])
+	}
+	unbooked := 0
+	for _, line := range billed {
+		if line.Operation == "chat/completions" {
+			unbooked++
+		}
+	}
+	t.Logf("%d calls billed, %d requests booked (%d from the cache), %d calls cut off or lost by the kill", len(invoice), rows, hits, unbooked)
+	if unbooked > killConnections+len(booked)/50 {
+		t.Errorf("%d calls of the model are not booked", unbooked)
+	}
 }
 
 // checkNextTurn: a conversation goes on where the kill left it.

@@ -22,6 +22,8 @@ type commands struct {
 	Simulate    simulateCommand    `cmd:"" help:"Run only the simulated models."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the store's schema up to date, or say what that would take."`
 	Invalidate  invalidateCommand  `cmd:"" help:"Delete once what has expired: cache entries, conversations, stored prompts."`
+	Usage       usageCommand       `cmd:"" help:"Print what was used, from the ledger."`
+	Capacity    capacityCommand    `cmd:"" help:"Print what throughput an application's traffic takes, from the ledger."`
 	GuardReport guardReportCommand `cmd:"" help:"Measure what the cache's guards let through: hits and false hits by threshold."`
 	CheckConfig checkConfigCommand `cmd:"" help:"Check a configuration file and print every fault."`
 	Schema      schemaCommand      `cmd:"" help:"Print the JSON Schema of the configuration file."`

@@ -58,10 +58,13 @@ func (*serveCommand) Run(p *process) error {
 
 // newServer opens what is kept and reads the configuration; on an error, which
 // names the faults of both, nothing is left open.
-func newServer(ctx context.Context, settings *config.Settings, source config.Source, log *slog.Logger, serves bool) (*state, *gateway.Server, error) {
+func newServer(ctx context.Context, settings *config.Settings, source config.Source, log *slog.Logger, serves bool, more ...func(*gateway.Options)) (*state, *gateway.Server, error) {
 	state, stateErr := openState(ctx, settings, log, serves)
 	o := gateway.Options{Settings: settings, Source: source, Log: log, Version: version()}
 	state.options(&o)
+	for _, add := range more {
+		add(&o)
+	}
 	server, err := gateway.New(ctx, o)
 	if err = errors.Join(stateErr, err); err != nil {
 		return nil, nil, errors.Join(err, state.close())
@@ -88,9 +91,12 @@ func startFault(p *process, err error) error {
 // serve runs the gateway until the process ends, then drains it. The port is
 // opened when everything else is ready; opened, if not nil, is called then.
 func serve(p *process, settings *config.Settings, source config.Source, log *slog.Logger, open func() (net.Listener, error), opened func()) (err error) {
-	state, server, err := newServer(p.ctx, settings, source, log, true)
-	if err != nil {
-		return startFault(p, err)
+	counts, countErr := openCounting(p.ctx, settings, log)
+	defer func() { err = errors.Join(err, counts.close()) }()
+	traces, traceErr := openTelemetry(p.ctx, settings, log)
+	state, server, err := newServer(p.ctx, settings, source, log, true, counts.options, func(o *gateway.Options) { o.Telemetry = traces })
+	if err = errors.Join(countErr, traceErr, err); err != nil {
+		return startFault(p, errors.Join(err, state.close()))
 	}
 	defer func() { err = errors.Join(err, state.close()) }()
 	listener, err := open()
@@ -104,6 +110,8 @@ func serve(p *process, settings *config.Settings, source config.Source, log *slo
 	if err := state.start(jobs, server, settings, log); err != nil {
 		return startFault(p, err)
 	}
+	counts.start(jobs, server)
+	startTelemetry(traces, jobs, server)
 	jobs.Every("configuration", refreshEvery, server.Refresh)
 	jobs.Every("idle connections", unusedFor/3, func(context.Context) { server.CloseIdle(unusedFor) })
 	jobs.Go("reload on SIGHUP", func(ctx context.Context) { reloadOnHangup(ctx, server, log) })
@@ -213,8 +221,5 @@ func warn(log *slog.Logger, settings *config.Settings, cfg *config.Config, liste
 	}
 	if settings.Key == "" {
 		log.Warn("API_GATEWAY_KEY is not set: /reconfig is refused to everyone")
-	}
-	if settings.AppInsights != "" {
-		log.Warn("this version does not have the feature yet; it stays off", "setting", "APPLICATIONINSIGHTS_CONNECTION_STRING")
 	}
 }

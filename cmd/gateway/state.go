@@ -32,7 +32,8 @@ type state struct {
 	pool    *cache.Pool
 	threads *memory.Threads
 	history persist.Store
-	writer  *persist.Writer // of history; nil too in a command that stores none
+	ledger  persist.Ledger
+	writer  *persist.Writer // of both; nil too in a command that stores none
 	runs    invalidatorRuns
 }
 
@@ -48,7 +49,7 @@ func databaseURL(settings *config.Settings) string {
 // openState opens what the features that are on need; nil when none is. The
 // spool of prompts belongs to a gateway that serves.
 func openState(ctx context.Context, settings *config.Settings, log *slog.Logger, serves bool) (*state, error) {
-	if !settings.UseCache && !settings.StateMgmt && !settings.PersistPrompts {
+	if !settings.UseCache && !settings.StateMgmt && !settings.PersistPrompts && !settings.Ledger {
 		return nil, nil //nolint:nilnil // nothing is kept
 	}
 	if err := checkSchedules(settings); err != nil {
@@ -69,9 +70,12 @@ func openState(ctx context.Context, settings *config.Settings, log *slog.Logger,
 	if settings.PersistPrompts {
 		st.history = store.Prompts()
 	}
-	if settings.PersistPrompts && serves {
+	if settings.Ledger {
+		st.ledger = store.Ledger()
+	}
+	if (settings.PersistPrompts || settings.Ledger) && serves {
 		st.writer, err = persist.NewWriter(persist.Options{
-			Store: st.history, Dir: filepath.Join(settings.DataDir, "spool"), Up: up, Log: log,
+			Store: store.Prompts(), Dir: filepath.Join(settings.DataDir, "spool"), Up: up, Log: log,
 		})
 		if err != nil {
 			return nil, errorsJoinClose(err, store)
@@ -98,6 +102,7 @@ func checkSchedules(settings *config.Settings) error {
 		{settings.UseCache, "API_GATEWAY_CACHE_INVAL_SCHEDULE", settings.CacheSchedule},
 		{settings.StateMgmt, "API_GATEWAY_MEMORY_INVAL_SCHEDULE", settings.MemorySchedule},
 		{settings.PersistPrompts, "API_GATEWAY_PROMPT_INVAL_SCHEDULE", settings.PromptSchedule},
+		{settings.Ledger, "API_GATEWAY_LEDGER_INVAL_SCHEDULE", settings.LedgerSchedule},
 	} {
 		if _, err := job.ParseSchedule(s.spec); s.on && err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", s.variable, err))
@@ -118,7 +123,7 @@ func (st *state) options(o *gateway.Options) {
 	if st.threads != nil {
 		o.Threads, o.Conversations = st.threads, st.db.Memory()
 	}
-	o.Prompts, o.History = st.writer, st.history
+	o.Prompts, o.History, o.Ledger = st.writer, st.history, st.ledger
 }
 
 func (st *state) show() gateway.StoreState {
@@ -197,6 +202,9 @@ func (st *state) invalidators(server *gateway.Server, settings *config.Settings)
 	}
 	if st.history != nil {
 		all = append(all, invalidator{"prompts", settings.PromptSchedule, server.ExpirePrompts})
+	}
+	if st.ledger != nil {
+		all = append(all, invalidator{"ledger", settings.LedgerSchedule, server.ExpireLedger})
 	}
 	return all
 }

@@ -38,7 +38,7 @@ func (cmd *migrateCommand) Run(p *process) error {
 }
 
 type invalidateCommand struct {
-	What []string `arg:"" optional:"" enum:"cache,memory,prompts" help:"cache, memory, prompts; all that are on when none is named."`
+	What []string `arg:"" optional:"" enum:"cache,memory,prompts,ledger" help:"cache, memory, prompts, ledger; all that are on when none is named."`
 }
 
 // Run deletes what has expired, as the schedules do.
@@ -53,7 +53,7 @@ func (cmd *invalidateCommand) Run(p *process) error {
 		return startFault(p, err)
 	}
 	if state == nil {
-		return errors.New("nothing is kept: API_GATEWAY_USE_CACHE, API_GATEWAY_STATE_MGMT and API_GATEWAY_PERSIST_PROMPTS are all off")
+		return errors.New("nothing is kept: API_GATEWAY_USE_CACHE, API_GATEWAY_STATE_MGMT, API_GATEWAY_PERSIST_PROMPTS and API_GATEWAY_LEDGER are all off")
 	}
 	var faults []error
 	for _, inv := range state.invalidators(server, settings) {

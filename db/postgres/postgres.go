@@ -4,8 +4,7 @@
 // and reads and extends the conversation; all else comes from background jobs.
 //
 // It works behind PgBouncer in transaction mode: no operation needs a session
-// of its own. Before PgBouncer 1.21 the URL then has to say
-// default_query_exec_mode=exec, as pgx prepares statements otherwise.
+// of its own. That takes PgBouncer 1.21, which knows prepared statements.
 package postgres
 
 import (

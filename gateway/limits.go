@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"aigateway/config"
+	"aigateway/limit"
+	"aigateway/openai"
+	"aigateway/persist"
+	"aigateway/router"
+)
+
+// limitError: a limit refuses the request.
+type limitError struct{ *limit.Exceeded }
+
+// admit asks the application's limits for what the request may come to use.
+// req is nil where there are no tokens to count.
+func (s *Server) admit(c *gin.Context, in *inbound, req *openai.Request, x *persist.Exchange) error {
+	limits := in.app.limits
+	if limits == nil {
+		return nil
+	}
+	ask := limit.Ask{Caller: x.Caller, Tenant: x.Tenant, User: x.User, Model: x.Model}
+	if ask.Model == "" {
+		ask.Model = in.app.modelName
+	}
+	if req != nil && limits.CountsTokens() {
+		in.reserved = in.app.reserve(in, req, x)
+		ask.Tokens = in.reserved.prompt + in.reserved.completion
+		if limits.CountsCost() {
+			u := in.reserved.usage()
+			in.reservedCost = cost(in.app.price(x), &u)
+			ask.Cost = in.reservedCost
+		}
+	}
+	grant, exceeded := limits.Admit(c.Request.Context(), ask)
+	if exceeded != nil {
+		x.Limit = exceeded.Limit
+		return &limitError{exceeded}
+	}
+	in.grant = grant
+	in.sayLimits(c, x)
+	return nil
+}
+
+// sayLimits tells in the header what the limits leave.
+func (in *inbound) sayLimits(c *gin.Context, x *persist.Exchange) {
+	h, names, left := c.Writer.Header(), in.app.limitHeaders, in.grant.Left()
+	put := func(name string, n int64) {
+		if name != "" {
+			h[name] = []string{strconv.FormatInt(n, 10)}
+		}
+	}
+	if left.Tokens.OK {
+		put(names.LimitTokens, left.Tokens.Allowed)
+		put(names.RemainingTokens, left.Tokens.Remaining)
+	}
+	if left.Requests.OK {
+		put(names.LimitRequests, left.Requests.Allowed)
+		put(names.RemainingRequests, left.Requests.Remaining)
+	}
+	in.sayConsumed(c, x)
+}
+
+// canonical are header names as they stand in a header's map; those that are
+// not to be sent are empty.
+func canonical(h config.LimitHeaders) config.LimitHeaders {
+	for _, name := range []*string{&h.LimitTokens, &h.RemainingTokens, &h.ConsumedTokens, &h.LimitRequests, &h.RemainingRequests} {
+		if *name == "-" {
+			*name = ""
+		}
+		*name = http.CanonicalHeaderKey(*name)
+	}
+	return h
+}
+
+// gate asks the limits of endpoints on behalf of one request.
+type gate struct {
+	ctx     context.Context //nolint:containedctx // of the one plan that it is for
+	in      *inbound
+	granted *limit.Grant  // of the endpoint that was let through last
+	refused bool          // an endpoint was passed over
+	wait    time.Duration // the least until one that was passed over may be asked
+}
+
+// admit lets an endpoint through, or passes it over.
+func (g *gate) admit(e *router.Endpoint) bool {
+	limits := g.in.app.limits
+	if !limits.LimitsAt(e.Index) {
+		g.granted = nil
+		return true
+	}
+	grant, exceeded := limits.AdmitAt(g.ctx, e.Index, g.in.reserved.prompt+g.in.reserved.completion, g.in.reservedCost)
+	if exceeded != nil {
+		if !g.refused || exceeded.Wait < g.wait {
+			g.wait = exceeded.Wait
+		}
+		g.refused = true
+		return false
+	}
+	g.granted = grant
+	return true
+}
+
+// busy is what a request is told when no endpoint may be asked. plan is the
+// wait for endpoints that rest.
+func (g *gate) busy(plan time.Duration) error {
+	switch {
+	case !g.refused:
+		return &busyError{wait: plan}
+	case plan <= 0:
+		return &busyError{wait: g.wait}
+	}
+	return &busyError{wait: min(plan, g.wait)}
+}
+
+// judgeLimit answers for a limit: rates with 429 and when to come back, quotas
+// with 403, and what can never fit with 400.
+func judgeLimit(e *limitError) outcome {
+	h := http.Header{"X-Gateway-Limit": {e.Limit}}
+	var o outcome
+	switch {
+	case e.Never && !e.Quota:
+		o = ours(http.StatusBadRequest, codeInvalidPayload, e.Error(), 0)
+		o.param = "max_tokens"
+	case e.Quota:
+		o = ours(http.StatusForbidden, codeQuotaExceeded, e.Error(), e.Wait)
+	default:
+		o = ours(http.StatusTooManyRequests, codeTooManyRequests, e.Error(), max(e.Wait, time.Millisecond))
+	}
+	o.extra = h
+	return o
+}

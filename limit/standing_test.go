@@ -1,0 +1,45 @@
+package limit
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"aigateway/config"
+)
+
+func TestStandingsTellOfEveryLimitThatIsForARequest(t *testing.T) {
+	cfg := apps([]string{"a"},
+		config.Limit{ID: "user", Per: []string{"user"}, Allow: config.Amounts{TokensPerMinute: 100, TokensPerDay: 500, Mode: "observe"}},
+		config.Limit{ID: "others", Users: []string{"v"}, Allow: config.Amounts{TokensPerMinute: 100}},
+		config.Limit{ID: "all", Allow: config.Amounts{CostPerMonth: 2, Concurrent: 3}},
+	)
+	cfg.Applications[0].Endpoints = []config.Endpoint{
+		{ID: "0", URI: "https://0", Pool: "p"},
+		{ID: "1", URI: "https://1", Pool: "p", Limits: config.Amounts{RequestsPerMinute: 7}},
+	}
+	cfg.Pools = []config.Pool{{ID: "p", TokensPerMinute: 50}}
+	f := newFixture(t, Options{}, cfg)
+	g := f.admit("a", Ask{User: "u", Tokens: 30, Cost: billion})
+	defer g.Settle(0, 0)
+	at, refused := f.rules.For("a").AdmitAt(t.Context(), 1, 30, billion)
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	at.Settle(20, billion)
+
+	minute := time.Date(2025, 3, 14, 12, 1, 5, 0, time.UTC)
+	day, month := time.Date(2025, 3, 15, 0, 0, 0, 0, time.UTC), time.Date(2025, 4, 1, 0, 0, 0, 0, time.UTC)
+	want := []Standing{
+		{"user", "tokensPerDay", "user=u", "observe", 500, 30, 470, 500, day, false},
+		{"user", "tokensPerMinute", "user=u", "observe", 100, 30, 70, 100, minute, false},
+		{"all", "costPerMonth", "", "enforce", 2 * billion, billion, billion, 2 * billion, month, false},
+		{"all", "concurrent", "", "enforce", 3, 1, 2, 3, time.Time{}, false},
+		{"pool p", "tokensPerMinute", "app=a", "enforce", 50, 20, 30, 50, minute, false},
+		{"endpoint a/1", "requestsPerMinute", "app=a endpoint=1", "enforce", 7, 1, 6, 7, minute, false},
+	}
+	if diff := cmp.Diff(want, f.rules.For("a").Standings(t.Context(), Ask{User: "u"})); diff != "" {
+		t.Errorf("standings (-want +got):\n%s", diff)
+	}
+}
