@@ -2,8 +2,9 @@
 
 GO      ?= go
 TOOL    := $(GO) tool -modfile=tools/go.mod
-# A PostgreSQL of its own, unless TEST_DATABASE_URL names one.
-WITHDB  := scripts/test-postgres
+# A PostgreSQL and a Redis of its own, unless TEST_DATABASE_URL and
+# TEST_REDIS_URL name some.
+WITHDB  := scripts/test-postgres scripts/test-redis
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Reproducible and static: no cgo, no paths of this machine, no build id.
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.release=$(VERSION)"
@@ -24,8 +25,9 @@ demo: ## run the gateway with simulated models behind it
 build: ## build bin/gateway, static and reproducible
 	$(BUILD) -o bin/gateway ./cmd/gateway
 
-test: ## run every test
+test: ## run every test, and every query of the dashboard and the alerts
 	$(WITHDB) $(GO) test ./...
+	cd deploy/check && $(GO) test ./...
 
 clients: ## run the tests with the official clients only (needs Node for the JavaScript ones)
 	$(WITHDB) $(GO) test -count=1 -run Client -v ./cmd/gateway

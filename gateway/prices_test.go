@@ -10,8 +10,10 @@ import (
 
 func TestAModelCostsWhatTheLongestNameAndTheLatestDaySay(t *testing.T) {
 	all := newCatalogue([]config.Price{
-		{Model: "gpt-4o", Input: 5}, {Model: "GPT-4o", From: "2025-01-01", Input: 2.5},
-		{Model: "gpt-4o-mini", From: "2024-07-18", Input: 0.15}, {Model: "gpt-35-turbo", Input: 0.5},
+		{Model: "gpt-4o", Input: 5},
+		{Model: "GPT-4o", From: "2025-01-01", Input: 2.5},
+		{Model: "gpt-4o-mini", From: "2024-07-18", Input: 0.15},
+		{Model: "gpt-35-turbo", Input: 0.5},
 	})
 	before, after := time.Date(2024, 6, 1, 0, 0, 0, 0, time.UTC), time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {

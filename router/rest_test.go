@@ -111,19 +111,27 @@ func TestLearntRestAppliesToTheEndpointInEveryApplication(t *testing.T) {
 }
 
 func TestLearntRestNeverShortens(t *testing.T) {
-	fleet, _ := fleetAt()
+	fleet, clock := fleetAt()
+	clock.advance(time.Second)
 	r := New(application("priority", 1), fleet)
 	first(r, Outcome{Kind: Throttled, RetryAfter: 7 * time.Second})
 	of := r.Endpoints()[0].State.of
-	for _, left := range []time.Duration{time.Second, 0, -time.Hour, math.MinInt64, math.MaxInt64} { // the last one overflows
-		fleet.Rest(Rest{Of: of, Left: left})
-		if got := r.Plan(Facts{}).Wait(); left != math.MaxInt64 && got != 7*time.Second || got < 7*time.Second {
-			t.Errorf("after %v: rests for %v", left, got)
+	for _, rest := range []Rest{
+		{of, time.Second},
+		{of, 0},
+		{of, -time.Hour},
+		{of, math.MinInt64},
+		{of, math.MaxInt64}, // is over before it begins: no endpoint rests for ever
+		{Digest{}, time.Hour},
+	} {
+		fleet.Rest(rest)
+		if got := r.Plan(Facts{}).Wait(); got != 7*time.Second {
+			t.Errorf("after %v: rests for %v", rest.Left, got)
 		}
 	}
-	fleet.Rest(Rest{Left: time.Hour}) // of nobody's
-	if got := r.Plan(Facts{}).Wait(); got > 7*time.Second && got < 2*time.Hour {
-		t.Errorf("another's rest was applied: %v", got)
+	fleet.Rest(Rest{of, 8 * time.Second})
+	if got := r.Plan(Facts{}).Wait(); got != 8*time.Second {
+		t.Errorf("a longer one is %v", got)
 	}
 }
 

@@ -1,0 +1,38 @@
+-- Corrects accounts. KEYS: theirs. ARGV: the time after which it is too late,
+-- and of each its kind, by how much, and the slot, end, lease, or slot and
+-- application. Answers {1 done, -1 too late; now}.
+
+if now > tonumber(ARGV[1]) then return {-1, now} end
+
+-- correct corrects what is in the slot, if that is still there, and reports
+-- whether it has.
+local function correct(w, delta, charged)
+	local i = math.max(1, slot - charged + 1) -- a clock set back made it new
+	if i > slots + 1 then return false end
+	local was = w[i]
+	w[i] = math.max(0, was + delta)
+	w.total = w.total + w[i] - was
+	return w[i] ~= was
+end
+
+local at = 1
+local function arg() at = at + 1; return ARGV[at] end
+
+for _, key in ipairs(KEYS) do
+	local kind, delta = arg(), tonumber(arg())
+	if kind == 'w' then
+		local charged, w = tonumber(arg()), readWindow(key)
+		if correct(w, delta, charged) then writeWindow(key, w) end
+	elseif kind == 'p' then
+		local ends, was = tonumber(arg()), readPeriod(key)
+		local is = math.max(0, was + delta)
+		if is ~= was then writePeriod(key, is, ends) end
+	elseif kind == 'g' then
+		redis.pcall('ZREM', key, arg())
+	elseif kind == 's' then
+		local charged, name, apps = tonumber(arg()), arg(), readPool(key)
+		local w = apps[name]
+		if w and correct(w, delta, charged) then writePart(key, apps, name) end
+	end
+end
+return {1, now}
