@@ -31,8 +31,8 @@ for _, key in ipairs(KEYS) do
 		redis.pcall('ZREM', key, arg())
 	elseif kind == 's' then
 		local charged, name, apps = tonumber(arg()), arg(), readPool(key)
-		local w = apps[name]
-		if w and correct(w, delta, charged) then writePart(key, apps, name) end
+		apps[name] = apps[name] or unpackWindow() -- it may have used some alone
+		if correct(apps[name], delta, charged) then writePart(key, apps, name) end
 	end
 end
 return {1, now}

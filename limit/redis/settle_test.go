@@ -62,6 +62,16 @@ func TestWindowIsCorrectedInTheSlotItWasChargedIn(t *testing.T) {
 	}
 }
 
+func TestWhatAnApplicationUsedAloneCountsInItsPool(t *testing.T) {
+	o := replica(t)
+	slot := o.take(t, window("a", 1, 100)).Slot
+	before := o.used(t, part("d", 1, 0))[0]
+	o.correct(t, limit.Settlement{Key: "d", Kind: limit.Part, Slot: slot, Delta: 50, Pool: part("d", 1, 0).Pool})
+	if got := o.used(t, part("d", 1, 0))[0]; got != before+50 {
+		t.Errorf("%d used, %d before", got, before)
+	}
+}
+
 func TestPeriodThatWasLostIsLifted(t *testing.T) {
 	o := replica(t)
 	o.correct(t, limit.Settlement{Key: "a", Kind: limit.Period, Until: time.Now().Add(time.Hour), Delta: 70})
