@@ -70,37 +70,48 @@ func TestBenchSmoke(t *testing.T) {
 		t.Errorf("%d goals, want 7: %+v", len(r.Goals), r.Goals)
 	}
 
-	for _, store := range stores {
-		got := slices.DeleteFunc(slices.Clone(r.State), func(s *trialResult) bool { return s.Store != store })
-		if len(got) != 5 { // exact, semantic, miss on one connection and on many, history
-			t.Errorf("%d trials with the store %s, want 5", len(got), store)
+	// Of each store: exact, semantic, miss on one connection and on many,
+	// history. The goals: CPU of two hits, the nearest entry, added p50 and
+	// throughput of a miss, reading among many.
+	checkPart(t, &r.State, quick.stateRounds, 6*len(stores), stores, 5)
+	// On one connection and on many, whole and streamed. The goals: limits alone,
+	// CPU of telemetry whole and streamed, p50 with the ledger.
+	checkPart(t, &r.Accounting, quick.rounds, 3+len(stores), append(stores, "limits", "telemetry"), 2)
+}
+
+// checkPart checks that each subject has so many trials, and each of them what
+// its rounds measured.
+func checkPart(t *testing.T, p *part, rounds, goals int, subjects []string, each int) {
+	t.Helper()
+	for _, subject := range subjects {
+		got := slices.DeleteFunc(slices.Clone(p.Trials), func(s *trialResult) bool { return s.Subject != subject })
+		if len(got) != each {
+			t.Errorf("%d trials of %s, want %d", len(got), subject, each)
 		}
 		for _, s := range got {
-			checkTrial(t, s)
+			checkTrial(t, s, rounds)
 		}
 	}
-	// CPU of two hits, the nearest entry, added p50 and throughput of a miss,
-	// reading among many.
-	if want := 6 * len(stores); len(r.StateGoals) != want {
-		t.Errorf("%d goals of keeping state, want %d: %+v", len(r.StateGoals), want, r.StateGoals)
+	if len(p.Goals) != goals {
+		t.Errorf("%d goals, want %d: %+v", len(p.Goals), goals, p.Goals)
 	}
 }
 
-func checkTrial(t *testing.T, s *trialResult) {
+func checkTrial(t *testing.T, s *trialResult, rounds int) {
 	t.Helper()
 	for name, samples := range s.Samples {
-		if len(samples) != quick.stateRounds {
-			t.Errorf("%s, %s: %d rounds of %s, want %d", s.Store, s.Title, len(samples), name, quick.stateRounds)
+		if len(samples) != rounds {
+			t.Errorf("%s, %s: %d rounds of %s, want %d", s.Subject, s.Title, len(samples), name, rounds)
 		}
 		for _, got := range samples {
 			if got.Rate <= 0 || got.P50 <= 0 || got.P99 < got.P50 {
-				t.Errorf("%s, %s: %s measured %+v", s.Store, s.Title, name, got)
+				t.Errorf("%s, %s: %s measured %+v", s.Subject, s.Title, name, got)
 			}
 		}
 	}
 	for _, f := range s.Figures {
-		if len(f.Rounds) != quick.stateRounds {
-			t.Errorf("%s, %s: %d values of %s, want %d", s.Store, s.Title, len(f.Rounds), f.Name, quick.stateRounds)
+		if len(f.Rounds) != rounds {
+			t.Errorf("%s, %s: %d values of %s, want %d", s.Subject, s.Title, len(f.Rounds), f.Name, rounds)
 		}
 	}
 }

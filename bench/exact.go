@@ -45,7 +45,7 @@ func (b *bed) exact(ctx context.Context, hits *target) (*trial, error) {
 	}
 	const proxied, full, tiny, cold = "reverse proxy, no hit", "hit", "hit among few", "hit, from the store"
 	return &trial{
-		group: "exact", store: b.name, title: fmt.Sprintf("exact hit, %d entries, 16 connections", b.entries),
+		group: "exact", subject: b.name, title: fmt.Sprintf("exact hit, %d entries, 16 connections", b.entries),
 		takes: []take{
 			{proxied, func(ctx context.Context) (sample, error) {
 				return closedLoop(ctx, b.proxy, b.proxy.requests.small, 16, b.hits)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -12,7 +13,7 @@ import (
 type trialResult struct {
 	trial   `json:"-"`
 	Title   string              `json:"title"`
-	Store   string              `json:"store"`
+	Subject string              `json:"subject"`
 	Samples map[string][]sample `json:"samples"` // by take and round
 	Figures []*figureResult     `json:"figures"`
 }
@@ -27,7 +28,7 @@ type figureResult struct {
 }
 
 func newTrialResult(t *trial) *trialResult {
-	r := &trialResult{trial: *t, Title: t.title, Store: t.store, Samples: map[string][]sample{}}
+	r := &trialResult{trial: *t, Title: t.title, Subject: t.subject, Samples: map[string][]sample{}}
 	for _, f := range t.figures {
 		r.Figures = append(r.Figures, &figureResult{figure: f, Name: f.name, Unit: f.unit})
 	}
@@ -55,7 +56,7 @@ func (r *trialResult) conclude() (goals []goal) {
 		if f.most == 0 && f.least == 0 {
 			continue
 		}
-		g := goal{Name: r.Store + ": " + f.name, Most: f.most, Least: f.least, Unit: f.unit, Got: f.Got}
+		g := goal{Name: r.Subject + ": " + f.name, Most: f.most, Least: f.least, Unit: f.unit, Got: f.Got}
 		g.Reached = len(f.Rounds) > 0 && (f.most == 0 || f.Got.Median <= f.most) && f.Got.Median >= f.least
 		goals = append(goals, g)
 	}
@@ -63,9 +64,10 @@ func (r *trialResult) conclude() (goals []goal) {
 }
 
 func (r *trialResult) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s: %s\n", r.Store, r.Title)
+	fmt.Fprintf(w, "\n%s: %s\n", r.Subject, r.Title)
+	per := cmp.Or(r.per, "request")
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "\trequests/s\tp50 µs\tp99 µs\tCPU µs/request\tdatabase CPU µs\t\n")
+	fmt.Fprintf(table, "\t%ss/s\tp50 µs\tp99 µs\tCPU µs/%s\tdatabase CPU µs\t\n", per, per)
 	for _, t := range r.takes {
 		of := func(column func(sample) float64) string {
 			var v []float64
@@ -73,7 +75,7 @@ func (r *trialResult) print(w io.Writer) {
 				v = append(v, column(s))
 			}
 			if m := median(v); m > 0 {
-				return fmt.Sprintf("%.0f", m)
+				return number(m)
 			}
 			return "-" // not measured
 		}

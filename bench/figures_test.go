@@ -7,7 +7,7 @@ import (
 )
 
 func TestFiguresAreOfTheSameRound(t *testing.T) {
-	r := newTrialResult(&trial{store: "shelf", title: "a load", takes: []take{{name: "a"}, {name: "b"}}, figures: []figure{
+	r := newTrialResult(&trial{subject: "shelf", title: "a load", takes: []take{{name: "a"}, {name: "b"}}, figures: []figure{
 		{name: "ratio", most: 1, of: func(at round) float64 { return at["a"].CPU / at["b"].CPU }},
 		{name: "added", unit: "µs", of: func(at round) float64 { return at["a"].P50 - at["b"].P50 }},
 		{name: "rate", least: 3, of: func(at round) float64 { return at["a"].Rate }},

@@ -21,7 +21,7 @@ const historyWeeks = 8
 
 // history reads stored requests by their ids, among few and among many.
 func (b *bed) history(ctx context.Context) (*trial, error) {
-	t := &trial{group: "history", store: b.name, title: "reading a stored request by its id, 1 connection"}
+	t := &trial{group: "history", subject: b.name, title: "reading a stored request by its id, 1 connection"}
 	sizes := []int{max(1, b.rows/1_000), max(1, b.rows/10), b.rows}
 	names := make([]string, len(sizes))
 	for i, rows := range sizes {

@@ -28,18 +28,23 @@ const (
 	settlesEvery = 200 * time.Millisecond
 )
 
-// keeping says what a gateway keeps, and where.
+// keeping says what a gateway keeps and counts, and where.
 type keeping struct {
-	name                   string // of the target
-	cache, memory, prompts bool
-	at                     *place // nil when nothing is kept
+	name                           string // of the target
+	cache, memory, prompts, ledger bool
+
+	accounts bool   // requests name tenants, and have a price
+	limited  bool   // by all limits that there are, none of which is reached
+	sink     *sink  // of its telemetry; nil is off
+	at       *place // nil when nothing is kept or shared
 }
 
-// startKeeping starts a gateway before the backend, with one application.
-func (b *bench) startKeeping(ctx context.Context, k keeping, command ...string) (*target, error) {
-	type object map[string]any
+type object map[string]any
+
+// configuration is that of a gateway before a backend.
+func (k *keeping) configuration(backend string) ([]byte, error) {
 	endpoint := func(path string) []object {
-		return []object{{"uri": "http://" + b.backend.server.addr + path, "apikey": "bench-endpoint-key", "rpm": ampleRPM}}
+		return []object{{"uri": "http://" + backend + path, "apikey": "bench-endpoint-key", "rpm": ampleRPM}}
 	}
 	app := object{"appId": "bench", "appType": "azure_oai", "endpoints": endpoint(backendPath)}
 	apps := []object{app}
@@ -53,10 +58,24 @@ func (b *bench) startKeeping(ctx context.Context, k keeping, command ...string) 
 	if k.memory {
 		app["memorySettings"] = object{"useMemory": true, "msgCount": turnsSent}
 	}
-	configuration, err := json.Marshal(object{
+	all := object{
 		"applications": apps,
 		"callers":      []object{{"id": "bench", "key": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(callerKey))), "apps": []string{"bench"}}},
-	})
+	}
+	if k.accounts {
+		app["tenants"] = object{"header": tenantHeader}
+		all["prices"] = []object{{"model": pricedModel, "input": 2.5, "cachedInput": 1.25, "output": 10}}
+	}
+	if k.limited {
+		app["endpoints"].([]object)[0]["limits"] = ample()
+		all["limits"] = everyLimit()
+	}
+	return json.Marshal(all)
+}
+
+// startKeeping starts a gateway before the backend, with one application.
+func (b *bench) startKeeping(ctx context.Context, k keeping, command ...string) (*target, error) {
+	configuration, err := k.configuration(b.backend.server.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -69,14 +88,18 @@ func (b *bench) startKeeping(ctx context.Context, k keeping, command ...string) 
 		"API_GATEWAY_CONFIG_FILE=" + base + ".json", "API_GATEWAY_LOG_FILE=" + base + ".log",
 		fmt.Sprintf("API_GATEWAY_USE_CACHE=%t", k.cache), "API_GATEWAY_VECTOR_AIAPP=embed",
 		fmt.Sprintf("API_GATEWAY_STATE_MGMT=%t", k.memory), fmt.Sprintf("API_GATEWAY_PERSIST_PROMPTS=%t", k.prompts),
+		fmt.Sprintf("API_GATEWAY_LEDGER=%t", k.ledger),
 		"API_GATEWAY_DATA_DIR=" + base + ".data", // of the spool; the embedded store's folder comes behind it and wins
 	}
 	if k.at != nil {
 		env = append(env, k.at.env...)
 	}
+	if k.sink != nil {
+		env = append(env, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+k.sink.server.addr)
+	}
 	t, err := b.start(ctx, k.name, gatewayPath, env, func(string) []string { return command })
 	if err == nil {
-		t.at = k.at
+		t.at, t.sink = k.at, k.sink
 	}
 	return t, err
 }
@@ -91,6 +114,11 @@ type reading struct {
 }
 
 func (t *target) reading(ctx context.Context) (r reading, err error) {
+	if t.sink != nil {
+		if err := t.sink.quiet(ctx); err != nil {
+			return r, err
+		}
+	}
 	if t.at != nil { // asking costs CPU too: before it is read
 		wait, err := t.waiting(ctx)
 		if err != nil {
@@ -119,7 +147,7 @@ func (t *target) settle(ctx context.Context, stored int) error {
 		case err != nil:
 			return err
 		case now.lost > 0:
-			return fmt.Errorf("%d entries or prompts were not stored", now.lost)
+			return fmt.Errorf("%d entries, prompts or traces were lost", now.lost)
 		case now.waiting == 0 && now.stored >= stored:
 			return nil
 		}
@@ -130,13 +158,19 @@ func (t *target) settle(ctx context.Context, stored int) error {
 }
 
 // backlog is how far a gateway is with its store, as its own metrics tell it.
-type backlog struct{ waiting, stored, lost int }
+type backlog struct {
+	waiting int // whatever it is
+	stored  int // entries of the cache
+	rows    int // of prompts and of the ledger, likewise
+	lost    int
+}
 
 func (t *target) waiting(ctx context.Context) (b backlog, err error) {
 	of := map[string]*int{
 		"gateway_cache_waiting_entries": &b.waiting, "gateway_turns_waiting": &b.waiting, "gateway_prompts_waiting": &b.waiting,
-		"gateway_cache_stored_total":  &b.stored,
-		"gateway_cache_dropped_total": &b.lost, "gateway_prompts_rejected_total": &b.lost, "gateway_prompts_lost_total": &b.lost,
+		"gateway_limit_settlements_waiting": &b.waiting,
+		"gateway_cache_stored_total":        &b.stored, "gateway_prompts_stored_total": &b.rows,
+		"gateway_telemetry_dropped_total": &b.lost, "gateway_cache_dropped_total": &b.lost, "gateway_prompts_rejected_total": &b.lost, "gateway_prompts_lost_total": &b.lost,
 	}
 	err = t.eachMetric(ctx, func(name, value string) error {
 		sum := of[name]

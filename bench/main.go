@@ -32,6 +32,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch command {
 	case "proxy":
 		err = serveProxy(ctx, args[1:])
+	case "sink":
+		err = serveSink(ctx, args[1:])
 	case "gateway-inproc":
 		err = serveProfiled(ctx, args[1:])
 	default:
@@ -67,7 +69,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	smoke := flags.Bool("quick", false, "few requests: shows that the benchmark works, measures nothing")
 	rounds := flags.Int("rounds", 0, "`rounds` in which every target runs every scenario (default 7, and 3 of what keeps state)")
-	stores := flags.String("stores", "", "comma-separated `stores` to keep state in: "+embedded+", "+postgresql+" (default both)")
+	stores := flags.String("stores", "", "comma-separated `stores` to keep state and the ledger in: "+embedded+", "+postgresql+" (default both)")
 	rows := flags.Int("rows", 0, "stored requests, at most, among which one is read (default 1000000)")
 	only := flags.String("only", "", "comma-separated `scenarios`: "+strings.Join(groups, ", ")+" (default all)")
 	flags.BoolVar(&o.bufferPool, "bufferpool", false, "give the reverse proxy a pool of copy buffers")
@@ -114,7 +116,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 
 func (o *options) wants(group string) bool { return len(o.only) == 0 || slices.Contains(o.only, group) }
 
-func (o *options) wantsState() bool { return slices.ContainsFunc(stateGroups, o.wants) }
+func (o *options) wantsAny(groups []string) bool { return slices.ContainsFunc(groups, o.wants) }
+
+// needsServer reports whether a PostgreSQL server is needed.
+func (o *options) needsServer() bool {
+	return slices.Contains(o.stores, postgresql) && (o.wantsAny(stateGroups) || o.wants("ledger"))
+}
 
 // compare runs the benchmark.
 func compare(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -122,7 +129,7 @@ func compare(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	if err != nil {
 		return err
 	}
-	if o.wantsState() && slices.Contains(o.stores, postgresql) && os.Getenv("TEST_DATABASE_URL") == "" {
+	if o.needsServer() && os.Getenv("TEST_DATABASE_URL") == "" {
 		return errNoServer // now, not in some minutes
 	}
 	dir, err := os.MkdirTemp("", "gateway-bench-")

@@ -49,8 +49,8 @@ func (b *bed) miss(ctx context.Context, at *place, s *side) ([]*trial, error) {
 		}
 		gateways[name] = t
 	}
-	one := &trial{group: "miss", store: b.name, title: fmt.Sprintf("miss, %d entries, 1 connection", b.entries)}
-	many := &trial{group: "miss", store: b.name, title: fmt.Sprintf("miss, %d entries, 16 connections", b.entries)}
+	one := &trial{group: "miss", subject: b.name, title: fmt.Sprintf("miss, %d entries, 1 connection", b.entries)}
+	many := &trial{group: "miss", subject: b.name, title: fmt.Sprintf("miss, %d entries, 16 connections", b.entries)}
 	for _, load := range []struct {
 		*trial
 		conns, total int

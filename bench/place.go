@@ -16,17 +16,17 @@ const (
 
 // place is where one gateway, or several, keep their state.
 type place struct {
-	url     string // as db.Open takes it
-	env     []string
-	dir     string  // of the embedded store
-	server  *server // nil for the embedded store
-	storing string  // the name of the store
+	url    string // as db.Open takes it
+	env    []string
+	dir    string  // of the embedded store
+	server *server // nil for the embedded store
+	family int     // process id of what serves it; 0 when that is nothing, or elsewhere
 }
 
 // places makes places of one store.
 type places struct {
 	b      *bench
-	name   string  // of the store
+	name   string  // of the store, or of what else is measured
 	server *server // nil for the embedded store
 	made   int
 }
@@ -41,10 +41,10 @@ func (p *places) make(ctx context.Context, like *place) (*place, error) {
 	p.made++
 	if p.server != nil {
 		url, err := p.server.newDatabase(ctx, like)
-		return &place{url: url, env: []string{"DATABASE_URL=" + url}, server: p.server, storing: p.name}, err
+		return &place{url: url, env: []string{"DATABASE_URL=" + url}, server: p.server, family: p.server.postmaster}, err
 	}
 	dir := filepath.Join(p.b.dir, fmt.Sprintf("%s-%d", p.name, p.made))
-	at := &place{url: "sqlite:" + filepath.Join(dir, "gateway.db"), env: []string{"API_GATEWAY_DATA_DIR=" + dir}, dir: dir, storing: p.name}
+	at := &place{url: "sqlite:" + filepath.Join(dir, "gateway.db"), env: []string{"API_GATEWAY_DATA_DIR=" + dir}, dir: dir}
 	if like == nil {
 		return at, os.Mkdir(dir, 0o700)
 	}
@@ -54,8 +54,8 @@ func (p *places) make(ctx context.Context, like *place) (*place, error) {
 // cpu is the CPU time of the store's own processes; 0 when it has none, or
 // runs elsewhere.
 func (p *place) cpu() (time.Duration, error) {
-	if p == nil || p.server == nil || p.server.postmaster == 0 {
+	if p == nil || p.family == 0 {
 		return 0, nil
 	}
-	return familyCPU(p.server.postmaster)
+	return familyCPU(p.family)
 }

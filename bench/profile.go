@@ -47,7 +47,7 @@ func (b *bench) profile(ctx context.Context, stdout io.Writer) error {
 			return err
 		}
 	}
-	return b.state(ctx, newReport(b.options), stdout)
+	return b.beside(ctx, newReport(b.options), stdout)
 }
 
 // printProfile prints where the CPU time went.
@@ -61,8 +61,8 @@ func printProfile(ctx context.Context, stdout io.Writer, title, prefix string) e
 }
 
 // serveProfiled is `gateway serve` without its command line, inside a CPU
-// profile, and of the background jobs with those alone that store. It has no other use: what is compared is the
-// real program.
+// profile, and of the background jobs with those alone that store, count and
+// tell. It has no other use: what is compared is the real program.
 func serveProfiled(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("gateway-inproc", flag.ContinueOnError)
 	prefix := flags.String("profile", "", "beginning of the profiles' names")
@@ -90,6 +90,7 @@ func serveProfiled(ctx context.Context, args []string) error {
 	if err != nil {
 		return errors.Join(err, kept.close())
 	}
+	kept.share(server)
 	server.AddReadings(kept.readings)
 	ending := kept.run(ctx)
 	defer ending()

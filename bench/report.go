@@ -28,10 +28,18 @@ type report struct {
 	Allocations *float64 `json:"allocationsPerEvent,omitempty"`
 	Goals       []goal   `json:"goals"`
 
-	// What keeping state costs, and the database server it was measured with.
-	State      []*trialResult `json:"state,omitempty"`
-	Server     string         `json:"server,omitempty"`
-	StateGoals []goal         `json:"stateGoals,omitempty"`
+	// What keeping state and accounting cost, and the servers that they were
+	// measured with.
+	State      part     `json:"state,omitzero"`
+	Accounting part     `json:"accounting,omitzero"`
+	Servers    []string `json:"servers,omitempty"`
+}
+
+// part is what was measured beside the scenarios, without a comparison with the
+// proxy.
+type part struct {
+	Trials []*trialResult `json:"trials"`
+	Goals  []goal         `json:"goals"`
 }
 
 // result is one scenario's.
@@ -126,8 +134,10 @@ func (r *report) conclude() {
 		// the number itself, the look at the configuration file.
 		r.promise(allocationsGoal, 1.1, spread{*a, *a, *a})
 	}
-	for _, s := range r.State {
-		r.StateGoals = append(r.StateGoals, s.conclude()...)
+	for _, p := range []*part{&r.State, &r.Accounting} {
+		for _, t := range p.Trials {
+			p.Goals = append(p.Goals, t.conclude()...)
+		}
 	}
 }
 
@@ -195,12 +205,20 @@ func (s spread) String() string {
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", s.Median, s.Min, s.Max)
 }
 
-// in prints a spread of values with a unit, which need no fractions.
+// in prints a spread of values with a unit.
 func (s spread) in(unit string) string {
 	if unit == "" || s == (spread{}) {
 		return s.String()
 	}
-	return fmt.Sprintf("%.0f %s (%.0f–%.0f)", s.Median, unit, s.Min, s.Max)
+	return fmt.Sprintf("%s %s (%s–%s)", number(s.Median), unit, number(s.Min), number(s.Max))
+}
+
+// number prints microseconds, or how many a second: fractions of few only.
+func number(v float64) string {
+	if math.Abs(v) < 10 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
 }
 
 // print writes the report for people.
@@ -223,17 +241,22 @@ func (r *report) print(w io.Writer) {
 		table.Flush() //nolint:errcheck // as any print to the terminal
 	}
 	printGoals(w, "goals, as ratios to the reverse proxy", r.Goals)
-	if len(r.State) == 0 {
+	r.State.print(w, "keeping state", r.StateRounds, r.Servers)
+	r.Accounting.print(w, "accounting", r.Rounds, r.Servers)
+}
+
+func (p *part) print(w io.Writer, what string, rounds int, servers []string) {
+	if len(p.Trials) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n== what keeping state costs\n%d rounds, interleaved; medians, figures with their range\n", r.StateRounds)
-	if r.Server != "" {
-		fmt.Fprintln(w, r.Server)
+	fmt.Fprintf(w, "\n== what %s costs\n%d rounds, interleaved; medians, figures with their range\n", what, rounds)
+	for _, server := range servers {
+		fmt.Fprintln(w, server)
 	}
-	for _, s := range r.State {
-		s.print(w)
+	for _, t := range p.Trials {
+		t.print(w)
 	}
-	printGoals(w, "goals of keeping state", r.StateGoals)
+	printGoals(w, "goals of "+what, p.Goals)
 }
 
 func printGoals(w io.Writer, title string, goals []goal) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,7 @@ type sizes struct {
 	missMany    int // on 16
 	rows        int // stored requests, among which
 	reads       int // are read
+	unhurried   int // with a pause before each, on one connection
 }
 
 // full makes a round last about half a minute on two cores. 200 streams with
@@ -37,18 +39,18 @@ type sizes struct {
 var full = sizes{
 	rounds: 7, small: 20_000, one: 3_000, large: 2_000, streams: 200, cadence: 20 * time.Millisecond,
 	held: 500, slowCadence: time.Second, settle: 2 * time.Second, repeats: 3,
-	stateRounds: 3, hits: 5_000, entries: 20_000, near: 400, missOne: 200, missMany: 800, rows: 1_000_000, reads: 500,
+	stateRounds: 3, hits: 5_000, entries: 20_000, near: 400, missOne: 200, missMany: 800, rows: 1_000_000, reads: 500, unhurried: 1_000,
 }
 
 // quick is for a smoke test.
 var quick = sizes{
 	rounds: 1, small: 160, one: 20, large: 8, streams: 4, cadence: time.Millisecond,
 	held: 5, slowCadence: 20 * time.Millisecond, settle: 50 * time.Millisecond, repeats: 1,
-	stateRounds: 1, hits: 160, entries: 400, near: 20, missOne: 10, missMany: 32, rows: 2_000, reads: 20,
+	stateRounds: 1, hits: 160, entries: 400, near: 20, missOne: 10, missMany: 32, rows: 2_000, reads: 20, unhurried: 20,
 }
 
 // groups are what -only takes.
-var groups = append([]string{"small", "large", "streams", "memory"}, stateGroups...)
+var groups = slices.Concat([]string{"small", "large", "streams", "memory"}, stateGroups, accountGroups)
 
 // scenario is one kind of load.
 type scenario struct {
@@ -121,7 +123,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 			return nil, err
 		}
 	}
-	if err := b.state(ctx, r, io.Discard); err != nil {
+	if err := b.beside(ctx, r, io.Discard); err != nil {
 		return nil, err
 	}
 	r.conclude()

@@ -34,7 +34,7 @@ func (b *bed) semantic(ctx context.Context, hits *target, s *side, aside *place)
 		return list
 	}
 	t := &trial{
-		group: "semantic", store: b.name, title: fmt.Sprintf("semantic hit, %d entries of 1,536, 1 connection", b.entries),
+		group: "semantic", subject: b.name, title: fmt.Sprintf("semantic hit, %d entries of 1,536, 1 connection", b.entries),
 		takes: []take{
 			{answered, func(ctx context.Context) (sample, error) {
 				list := hits.chats(words.fresh(b.near))

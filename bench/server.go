@@ -30,7 +30,7 @@ type server struct {
 
 // errNoServer tells how to get a server, or to do without.
 var errNoServer = errors.New("TEST_DATABASE_URL is not set, which names the PostgreSQL server to measure with: " +
-	"`make bench` starts one; -stores embedded, or -only small,large,streams,memory, does without")
+	"`make bench` starts one; -stores embedded, or -only small,large,streams,memory,limits,telemetry, does without")
 
 const aboutSQL = `SELECT current_setting('server_version'), current_setting('fsync'), pg_backend_pid()`
 

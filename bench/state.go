@@ -20,7 +20,7 @@ import (
 // stores.
 var stateGroups = []string{"exact", "semantic", "miss", "history"}
 
-// bed is what the trials of one store share.
+// bed is what the trials of one subject share: of a store, mostly.
 type bed struct {
 	*bench
 	*places
@@ -31,50 +31,81 @@ type bed struct {
 	profiles []string // of the gateways, written when they end
 }
 
-// state measures what keeping state costs; or, when profiles are wanted, writes
-// those of each gateway and prints where the CPU time went to stdout.
-func (b *bench) state(ctx context.Context, r *report, stdout io.Writer) (err error) {
-	if !b.wantsState() {
-		return nil
-	}
+// beside measures what keeping state and accounting cost; or, when profiles are
+// wanted, writes those of each gateway and prints where the CPU time went to
+// stdout.
+func (b *bench) beside(ctx context.Context, r *report, stdout io.Writer) (err error) {
 	var pg *server
-	if slices.Contains(b.stores, postgresql) {
+	if b.needsServer() {
 		if pg, err = connectServer(ctx, os.Getenv("TEST_DATABASE_URL")); err != nil {
 			return err
 		}
 		defer pg.close(ctx)
-		r.Server = fmt.Sprintf("PostgreSQL %s, fsync=%s", pg.version, pg.fsync)
-		if pg.postmaster == 0 {
-			r.Server += ", elsewhere: its CPU time is not known"
+		r.Servers = append(r.Servers, known(fmt.Sprintf("PostgreSQL %s, fsync=%s", pg.version, pg.fsync), pg.postmaster))
+	}
+	if b.wantsAny(stateGroups) {
+		if err := b.state(ctx, r, pg, stdout); err != nil {
+			return err
 		}
 	}
+	if b.wantsAny(accountGroups) {
+		return b.accounting(ctx, r, pg, stdout)
+	}
+	return nil
+}
+
+// known adds to what is said of a server that its process is not here.
+func known(server string, pid int) string {
+	if pid == 0 {
+		return server + ", elsewhere: its CPU time is not known"
+	}
+	return server
+}
+
+// state measures what keeping state costs.
+func (b *bench) state(ctx context.Context, r *report, pg *server, stdout io.Writer) error {
 	proxy, err := b.startProxy(ctx)
 	if err != nil {
 		return err
 	}
 	defer proxy.server.stop()
 	for _, store := range b.stores {
-		on := &bed{bench: b, places: &places{b: b, name: store}, proxy: proxy}
-		if store == postgresql {
-			on.places.server = pg
-		}
-		err := func() error {
-			defer on.close()
-			return on.measure(ctx, r)
-		}()
-		if err != nil {
+		on := b.bedOf(store, pg)
+		on.proxy = proxy
+		if err := on.run(ctx, stdout, func() error { return on.measure(ctx, r) }); err != nil {
 			return err
-		}
-		for _, prefix := range on.profiles {
-			if err := printProfile(ctx, stdout, on.name, prefix); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// measure runs the trials of one store.
+// bedOf is the bed of a store.
+func (b *bench) bedOf(store string, pg *server) *bed {
+	on := &bed{bench: b, places: &places{b: b, name: store}}
+	if store == postgresql {
+		on.places.server = pg
+	}
+	return on
+}
+
+// run measures, ends what was started for it, and prints its profiles.
+func (b *bed) run(ctx context.Context, stdout io.Writer, measure func() error) error {
+	err := func() error {
+		defer b.close()
+		return measure()
+	}()
+	if err != nil {
+		return err
+	}
+	for _, prefix := range b.profiles {
+		if err := printProfile(ctx, stdout, b.name, prefix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure runs the trials of state of one store.
 func (b *bed) measure(ctx context.Context, r *report) error {
 	var trials []*trial
 	if b.wants("exact") || b.wants("semantic") || b.wants("miss") {
@@ -91,7 +122,7 @@ func (b *bed) measure(ctx context.Context, r *report) error {
 		}
 		trials = append(trials, t)
 	}
-	return b.try(ctx, r, trials)
+	return b.try(ctx, &r.State, b.stateRounds, trials)
 }
 
 // cacheTrials fills a cache and makes the trials that look into it.

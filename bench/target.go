@@ -30,6 +30,7 @@ type target struct {
 	server   *process
 	requests requests
 	at       *place // where it keeps state; nil when it keeps none
+	sink     *sink  // where its telemetry goes; nil when it has none
 }
 
 // requests are what the load generator sends, header and body.

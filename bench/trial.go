@@ -7,13 +7,15 @@ import (
 	"time"
 )
 
-// trial measures what keeping state costs in one respect, with one store. Its
-// takes run in every round, in an order that rotates; its figures are made of
-// them round by round.
+// trial measures what one thing costs in one respect. Its takes run in every
+// round, in an order that rotates; its figures are made of them round by round.
 type trial struct {
-	group, store, title string
-	takes               []take
-	figures             []figure
+	group   string
+	subject string // the store, or what is measured where it needs none
+	title   string
+	per     string // what is counted, and CPU given for; a request when empty
+	takes   []take
+	figures []figure
 }
 
 // take is one thing that is measured.
@@ -38,7 +40,8 @@ type load struct {
 	// cache is what each answer must say of itself: x-cache, and of a hit
 	// x-cache-layer behind it; empty for an answer that says nothing.
 	cache  string
-	stored int // entries that the answers leave in the cache
+	stored int           // entries that the answers leave in the cache
+	pause  time.Duration // before each request
 }
 
 // spreadOver gives requests to connections in turn.
@@ -51,7 +54,7 @@ func spreadOver(conns int, requests [][]byte) [][][]byte {
 }
 
 // send measures a load: each connection sends its next request when the last
-// is answered. Connections are open before, to the target and behind it.
+// is answered, after the load's pause. Connections are open before, to the target and behind it.
 func (t *target) send(ctx context.Context, l load) (sample, error) {
 	p, err := open(ctx, t.server.addr, len(l.lists))
 	if err != nil {
@@ -70,6 +73,11 @@ func (t *target) send(ctx context.Context, l load) (sample, error) {
 	return t.meter(ctx, units, l.stored, func() ([]time.Duration, error) {
 		err := p.each(func(i int, c *conn) error {
 			for _, request := range l.lists[i] {
+				if l.pause > 0 {
+					if err := wait(ctx, l.pause); err != nil {
+						return err
+					}
+				}
 				start := time.Now()
 				if err := c.exchange(request); err != nil {
 					return err
@@ -86,26 +94,26 @@ func (t *target) send(ctx context.Context, l load) (sample, error) {
 }
 
 // try runs trials: in a round each of their takes once.
-func (b *bench) try(ctx context.Context, r *report, trials []*trial) error {
+func (b *bench) try(ctx context.Context, to *part, rounds int, trials []*trial) error {
 	results := make([]*trialResult, len(trials))
 	for i, t := range trials {
 		results[i] = newTrialResult(t)
 	}
-	for n := range b.stateRounds {
+	for n := range rounds {
 		for i, t := range trials {
-			fmt.Fprintf(b.progress, "round %d of %d: %s, %s\n", n+1, b.stateRounds, t.title, t.store)
+			fmt.Fprintf(b.progress, "round %d of %d: %s, %s\n", n+1, rounds, t.title, t.subject)
 			samples := round{}
 			for j := range t.takes {
 				take := t.takes[(j+n)%len(t.takes)]
 				got, err := take.run(ctx)
 				if err != nil {
-					return fmt.Errorf("%s, %s, %s: %w", t.title, t.store, take.name, err)
+					return fmt.Errorf("%s, %s, %s: %w", t.title, t.subject, take.name, err)
 				}
 				samples[take.name] = got
 			}
 			results[i].add(samples)
 		}
 	}
-	r.State = append(r.State, results...)
+	to.Trials = append(to.Trials, results...)
 	return nil
 }
