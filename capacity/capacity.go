@@ -5,9 +5,12 @@
 package capacity
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"sort"
+	"strconv"
+	"strings"
 	"time"
 
 	"aigateway/persist"
@@ -71,6 +74,25 @@ type Fit struct {
 	// Used is the part of the units' throughput that would have been used.
 	Used float64 `json:"used"`
 }
+
+// ParseUnits reads numbers of units, separated by commas; none of an empty text.
+func ParseUnits(text string) ([]int, error) {
+	var units []int
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 || n > MostUnits || len(units) == mostFits {
+			return nil, fmt.Errorf("units must be whole numbers up to %d, separated by commas, at most %d of them", MostUnits, mostFits)
+		}
+		units = append(units, n)
+	}
+	return units, nil
+}
+
+// mostFits bounds how many numbers of units are asked about at once.
+const mostFits = 100
 
 // MostUnits bounds the units that are asked about.
 const MostUnits = 1_000_000

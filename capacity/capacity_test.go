@@ -86,3 +86,14 @@ func TestNoTrafficIsSaid(t *testing.T) {
 		t.Errorf("got %v, %q", err, b.String())
 	}
 }
+
+func TestUnitsAreWholeNumbers(t *testing.T) {
+	if got, err := ParseUnits(" 1, 20,,300 "); err != nil || len(got) != 3 || got[2] != 300 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, bad := range []string{"x", "-1", "1.5", "9999999", strings.Repeat("1,", 101)} {
+		if got, err := ParseUnits(bad); err == nil {
+			t.Errorf("%.20s: got %v", bad, got)
+		}
+	}
+}

@@ -57,8 +57,9 @@ type Limit struct {
 	// Users are the users (the body's user) it is for; empty is all, and requests
 	// without one.
 	Users []string `json:"users" example:"[\"user-1\"]"`
-	// Models are the models it is for, as the body or the configuration names
-	// them; empty is all of them.
+	// Models are the models it is for, such as gpt-4o, which is its dated
+	// versions too; empty is all of them. What a request to an endpoint that is
+	// configured for one model names does not count.
 	Models []string `json:"models" example:"[\"gpt-4o\"]"`
 	// Allow is how much each of them may use; an amount of 0 is no limit.
 	Allow Amounts `json:"allow" required:"true"`
@@ -187,6 +188,11 @@ func validateName(id string, taken map[string]bool, p *place, of string) {
 		p.fault("an id that no other " + of + " has")
 	}
 	taken[id] = true
+}
+
+// Names are all of them.
+func (h *LimitHeaders) Names() []string {
+	return []string{h.LimitTokens, h.RemainingTokens, h.ConsumedTokens, h.LimitRequests, h.RemainingRequests}
 }
 
 func (h *LimitHeaders) validate(p *place) {

@@ -30,7 +30,7 @@ func (p *Price) Day() time.Time {
 // Ledger says how usage is kept (API_GATEWAY_LEDGER).
 type Ledger struct {
 	// Retention is the age at which a row is deleted; without it rows stay.
-	// Totals by hour and day stay in any case.
+	// Totals by hour stay in any case.
 	Retention Interval `json:"retention" example:"\"13 months\""`
 	// Currency is the currency of all prices, as it is shown, at most 16
 	// characters.

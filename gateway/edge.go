@@ -116,7 +116,7 @@ func headerBytes(r *http.Request) int {
 // segment, and those that may follow /lb. Values, such as application ids and
 // keys, stay as they are.
 var (
-	pages = [...]string{"lb", "instanceinfo", "metrics", "healthz", "readyz", "reconfig", "sessions", "cache", "requests"}
+	pages = [...]string{"lb", "instanceinfo", "metrics", "healthz", "readyz", "reconfig", "sessions", "cache", "requests", "usage", "limits", "capacity"}
 	words = [...]string{"openai", "deployments", "v1", "models"}
 )
 

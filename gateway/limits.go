@@ -25,10 +25,7 @@ func (s *Server) admit(c *gin.Context, in *inbound, req *openai.Request, x *pers
 	if limits == nil {
 		return nil
 	}
-	ask := limit.Ask{Caller: x.Caller, Tenant: x.Tenant, User: x.User, Model: x.Model}
-	if ask.Model == "" {
-		ask.Model = in.app.modelName
-	}
+	ask := limit.Ask{Caller: x.Caller, Tenant: x.Tenant, User: x.User, Model: in.app.asks(req)}
 	if req != nil && limits.CountsTokens() {
 		in.reserved = in.app.reserve(in, req, x)
 		ask.Tokens = in.reserved.prompt + in.reserved.completion

@@ -171,3 +171,19 @@ func TestAbsurdAsksAreRefusedAndLeaveNoTrace(t *testing.T) {
 		t.Errorf("after refusals: %s", page)
 	}
 }
+
+func TestAClientCannotNameAnotherModelThanTheEndpointsAre(t *testing.T) {
+	openAI := `{"appId":"any","appType":"openai","endpoints":[{"id":"any","apikey":"key-of-any","uri":"{{sim}}/openai/v1"}]}`
+	s := newSetup(t, limited(`{"id":"four-o","models":["gpt-4o"],"allow":{"requestsPerMinute":1}}`, chatApp("bot", "", "gpt-4o"), openAI))
+	named := func(path, model string) int {
+		status, _, _ := s.post(path, strings.Replace(goodChat, "{", `{"model":"`+model+`",`, 1))
+		return status
+	}
+	if a, b := named("/lb/bot", "x"), named("/lb/bot", "y"); a != 200 || b != 429 {
+		t.Errorf("with other names: %d, %d, want 200, 429", a, b)
+	}
+	s.advance(2 * time.Minute)
+	if a, b, c := named("/lb/any/chat/completions", "gpt-4o-2024-08-06"), named("/lb/any/chat/completions", "gpt-4o"), named("/lb/any/chat/completions", "gpt-4.1"); a != 200 || b != 429 || c != 200 {
+		t.Errorf("where the request names the model: %d, %d, %d, want 200, 429, 200", a, b, c)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,16 @@ func newCatalogue(prices []config.Price) catalogue {
 		sorted[i].Model = strings.ToLower(sorted[i].Model)
 	}
 	return sorted
+}
+
+// label is a price as it is booked: it says itself what was paid.
+func label(p *config.Price) string {
+	rate := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+	text := p.Model
+	if p.From != "" {
+		text += " from " + p.From
+	}
+	return text + ": " + rate(p.Input) + "/" + rate(p.CachedInput) + "/" + rate(p.Output)
 }
 
 // of returns a model's price at a time, nil when there is none. Azure's names

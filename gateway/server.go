@@ -120,7 +120,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	if s.limits == nil {
 		var err error
-		if s.limits, err = limit.New(limit.Options{Now: o.Now, Log: o.Log}); err != nil {
+		if s.limits, err = limit.New(limit.Options{Now: o.Now, Log: o.Log, Model: ModelFamily}); err != nil {
 			return nil, err
 		}
 	}

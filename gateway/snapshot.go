@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,7 @@ type App struct {
 	tenancy      *auth.Tenancy // nil: the tenant is the caller's
 	prices       catalogue
 	modelName    string        // as the configuration names the model; empty when it does not
+	asked        string        // the model that limits count; empty when the request names it
 	model        *tokens.Model // nil when the configuration does not tell
 	usual        *average      // length of the application's answers
 }
@@ -72,7 +74,7 @@ func (s *Server) compile(cfg *config.Config) (*Snapshot, error) {
 		Loaded:  s.now(),
 		byID:    make(map[string]*App, len(cfg.Applications)),
 		folded:  make(map[string]*App, len(cfg.Applications)),
-		cors:    newCORS(cfg.Server.CORS.AllowedOrigins),
+		cors:    newCORS(cfg.Server.CORS.AllowedOrigins, canonical(cfg.LimitHeaders)),
 		callers: auth.NewCallers(cfg.Callers),
 	}
 	redactor, err := persist.NewRedactor(cfg.Persist.Redact)
@@ -105,12 +107,18 @@ func (s *Server) compile(cfg *config.Config) (*Snapshot, error) {
 
 // newCORS answers browsers of the given origins; of none when there are none,
 // which package cors would take for any.
-func newCORS(origins []string) *cors.Cors {
+func newCORS(origins []string, limits config.LimitHeaders) *cors.Cors {
+	readable := slices.Clone(exposed)
+	for _, name := range limits.Names() {
+		if name != "" {
+			readable = append(readable, name)
+		}
+	}
 	o := cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "DELETE"},
 		AllowedHeaders: []string{"*"},
-		ExposedHeaders: exposed,
+		ExposedHeaders: readable,
 		MaxAge:         600,
 	}
 	if len(origins) == 0 {
@@ -177,9 +185,32 @@ func (app *App) nameModel() {
 			app.modelName, app.model = name, m
 		}
 	}
+	free := func(t *backend.Target) bool { return t.Model() == "" }
+	if app.Model != "" || app.AppType == config.AzureOpenAI || !slices.ContainsFunc(app.targets, free) {
+		app.asked = ModelFamily(app.modelName)
+	}
 	if app.model != nil && !app.model.Known() && app.Model == "" {
 		app.model = nil // the request may name one that is
 	}
+}
+
+// asks is the model that limits count a request under: what the endpoints have
+// been configured to be asked for, which a client cannot change, else what the
+// request asks for. Names of one model are one: see ModelFamily.
+func (app *App) asks(req *openai.Request) string {
+	if app.asked != "" || req == nil {
+		return app.asked
+	}
+	return ModelFamily(req.Model)
+}
+
+// ModelFamily is what all names of a model are counted under: gpt-4o for
+// gpt-4o-2024-08-06; of one that is not known, its name in lower case.
+func ModelFamily(name string) string {
+	if m := tokens.For(name); m.Known() {
+		return m.Name()
+	}
+	return strings.ToLower(name)
 }
 
 // price is what the model costs that answered, or that is behind the
@@ -202,11 +233,11 @@ func (s *Snapshot) App(id string) *App {
 	return s.folded[strings.ToLower(id)]
 }
 
-// exposed are the answer headers that a browser's script may read.
+// exposed are the answer headers that a browser's script may read, beside those
+// of limits, which can be renamed.
 var exposed = []string{
 	"X-Request-Id", "X-Thread-Id", "X-Gateway-Endpoint", "X-Gateway-Attempts", "X-Gateway-Config",
-	"X-Gateway-Limit", "X-Gateway-Limit-Tokens", "X-Gateway-Limit-Remaining-Tokens", "X-Gateway-Limit-Consumed-Tokens",
-	"X-Gateway-Limit-Requests", "X-Gateway-Limit-Remaining-Requests",
+	"X-Gateway-Limit",
 	"X-Thread-Status", "X-Cache", "X-Cache-Layer", "X-Cache-Score", "X-Cache-Entry", "Age",
 	"Retry-After", "Retry-After-Ms", "X-Ms-Region", "Apim-Request-Id",
 	"X-Ratelimit-Limit-Requests", "X-Ratelimit-Limit-Tokens",

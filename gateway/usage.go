@@ -165,7 +165,7 @@ func (s *Server) account(in *inbound, x *persist.Exchange) {
 	}
 	if x.Usage != (openai.Usage{}) || x.Saved != (openai.Usage{}) {
 		if p := in.app.price(x); p != nil {
-			x.Priced, x.Cost, x.SavedCost = p.Model, cost(p, &x.Usage), cost(p, &x.Saved)
+			x.Priced, x.Cost, x.SavedCost = label(p), cost(p, &x.Usage), cost(p, &x.Saved)
 		}
 	}
 	if n := x.Usage.CompletionTokens; n > 0 && counted(in.operation) && !x.Aborted && !x.Cut {

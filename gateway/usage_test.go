@@ -119,7 +119,7 @@ func TestUsageIsToldAsJSONAndCSVToThoseWhomItConcerns(t *testing.T) {
 		t.Errorf("got %d: %s", status, page)
 	}
 	row := k.stored("bot", "first")
-	if want := 2500*row.Usage.PromptTokens + 10000*row.Usage.CompletionTokens; row.Cost != want || row.Priced != "gpt-4o" {
+	if want := 2500*row.Usage.PromptTokens + 10000*row.Usage.CompletionTokens; row.Cost != want || row.Priced != "gpt-4o: 2.5/2.5/10" {
 		t.Errorf("the row costs %d by %q, want %d", row.Cost, row.Priced, want)
 	}
 

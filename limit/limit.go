@@ -38,6 +38,7 @@ type Limits struct {
 	clock  clock
 	log    *slog.Logger
 	shared Shared // nil: there is one replica
+	model  func(string) string
 	file   string
 
 	ids    atomic.Uint64 // of purses
@@ -57,6 +58,9 @@ type Options struct {
 	Now    func() time.Time // nil: time.Now
 	Log    *slog.Logger     // nil discards
 	Shared Shared           // nil: there is one replica
+	// Model brings the names of one model to one, those that limits are for as
+	// those that ask; nil leaves them.
+	Model func(string) string
 	// File is where the quotas of days and months are kept over a restart, for
 	// this process alone; "" nowhere.
 	File string
@@ -66,10 +70,13 @@ type Options struct {
 // that cannot be understood is put aside; one that cannot be read is an error.
 func New(o Options) (*Limits, error) {
 	l := &Limits{
-		log: o.Log, shared: o.Shared, file: o.File,
+		log: o.Log, shared: o.Shared, model: o.Model, file: o.File,
 		name:    strconv.FormatUint(rand.Uint64(), 36),
 		books:   map[string]*book{},
 		tallies: map[string]*atomic.Int64{},
+	}
+	if l.model == nil {
+		l.model = func(name string) string { return name }
 	}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)

@@ -117,6 +117,9 @@ func (l *Limits) rule(c *config.Limit, app string) *rule {
 		callers: set(c.Callers), tenants: set(c.Tenants), users: set(c.Users), models: set(c.Models),
 		most: newMost(&c.Allow), observe: c.Allow.Mode == "observe",
 	}
+	for name := range r.models {
+		r.models[l.model(name)] = true
+	}
 	if len(c.Per) == 0 || byApp && len(c.Per) == 1 {
 		r.fixed = r.book.pin("")
 	}

@@ -24,7 +24,7 @@ type counting struct {
 // openCounting never waits for Redis: without it each replica has its part.
 func openCounting(ctx context.Context, settings *config.Settings, log *slog.Logger) (*counting, error) {
 	c := &counting{}
-	o := limit.Options{Log: log, File: filepath.Join(settings.DataDir, "limits.json")}
+	o := limit.Options{Log: log, Model: gateway.ModelFamily, File: filepath.Join(settings.DataDir, "limits.json")}
 	if settings.Redis != "" {
 		var err error
 		if c.shared, err = redis.Open(ctx, redis.Options{URL: settings.Redis.Reveal(), Log: log}); err != nil {

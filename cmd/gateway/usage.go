@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"aigateway/capacity"
@@ -32,8 +31,8 @@ type usageCommand struct {
 	Format string  `default:"csv" enum:"csv,json" help:"csv or json."`
 }
 
-// most bounds what is printed: far more than a spreadsheet holds.
-const most = 10_000_000
+// mostRows bounds what is printed: far more than a spreadsheet holds.
+const mostRows = 10_000_000
 
 // Run prints what the usage page shows.
 func (cmd *usageCommand) Run(p *process) error {
@@ -48,7 +47,7 @@ func (cmd *usageCommand) Run(p *process) error {
 		return err
 	}
 	return p.withLedger(func(ledger persist.Ledger, settings *config.Settings) error {
-		rows, err := ledger.Usage(p.ctx, q, most)
+		rows, err := ledger.Usage(p.ctx, q, mostRows)
 		if err != nil {
 			return fmt.Errorf("reading the ledger: %w", err)
 		}
@@ -85,16 +84,9 @@ func (cmd *capacityCommand) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	var units []int
-	for part := range strings.SplitSeq(cmd.Units, ",") {
-		if part = strings.TrimSpace(part); part == "" {
-			continue
-		}
-		n, err := strconv.Atoi(part)
-		if err != nil || n < 0 || n > capacity.MostUnits {
-			return fmt.Errorf("--units: saw %q, want whole numbers separated by commas", part)
-		}
-		units = append(units, n)
+	units, err := capacity.ParseUnits(cmd.Units)
+	if err != nil {
+		return fmt.Errorf("--units: %w", err)
 	}
 	return p.withLedger(func(ledger persist.Ledger, _ *config.Settings) error {
 		minutes, err := ledger.Minutes(p.ctx, cmd.App, from, to)
