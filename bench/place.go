@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,7 +27,6 @@ type places struct {
 	b      *bench
 	name   string  // of the store, or of what else is measured
 	server *server // nil for the embedded store
-	made   int
 }
 
 // fresh makes an empty place.
@@ -38,15 +36,17 @@ func (p *places) fresh(ctx context.Context) (*place, error) { return p.make(ctx,
 func (p *places) copyOf(ctx context.Context, other *place) (*place, error) { return p.make(ctx, other) }
 
 func (p *places) make(ctx context.Context, like *place) (*place, error) {
-	p.made++
 	if p.server != nil {
 		url, err := p.server.newDatabase(ctx, like)
 		return &place{url: url, env: []string{"DATABASE_URL=" + url}, server: p.server, family: p.server.postmaster}, err
 	}
-	dir := filepath.Join(p.b.dir, fmt.Sprintf("%s-%d", p.name, p.made))
+	dir, err := os.MkdirTemp(p.b.dir, p.name+"-")
+	if err != nil {
+		return nil, err
+	}
 	at := &place{url: "sqlite:" + filepath.Join(dir, "gateway.db"), env: []string{"API_GATEWAY_DATA_DIR=" + dir}, dir: dir}
 	if like == nil {
-		return at, os.Mkdir(dir, 0o700)
+		return at, nil
 	}
 	return at, os.CopyFS(dir, os.DirFS(like.dir))
 }
