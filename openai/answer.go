@@ -19,8 +19,13 @@ type answer struct {
 	fingerprint string // system_fingerprint
 	created     int64
 	usage       Usage
-	choices     []choice
-	like        pattern // of events, when several are read
+	// stale: text has come since usage was reported, so that it is not that of
+	// the whole answer. usageNow: the event being read reports some.
+	stale, usageNow bool
+	unread          int64 // bytes of events that were too long to be read
+	choices         []choice
+	responses       bool    // events of the Responses API have come
+	like            pattern // of events, when several are read
 }
 
 // choice is what was gathered of a Choice.
@@ -43,22 +48,26 @@ type event struct {
 	valid     bool // a JSON object
 	failed    bool // it reports an error
 	content   bool // it carries something that a reader would miss
-	usageOnly bool // it reports usage, with choices empty
+	usageOnly bool // it reports usage, and has no choices
 }
 
 // read takes one JSON text: a chunk of a stream, or a whole body.
 func (a *answer) read(data []byte) event {
+	kept := a.kept
 	if inside, ok := a.like.match(data); ok {
 		a.add(&a.choices[a.like.choice].text, inside)
+		a.stale = a.stale || a.kept > kept && a.usage.Reported
 		return event{valid: true, content: true}
 	}
 	a.like.begin()
+	a.usageNow = false
 	c := cursor{b: data}
 	if !c.enter('{') {
 		a.partial = true
 		return event{content: true}
 	}
 	var e event
+	var r response
 	hasChoices, count, said, usage, prompt := false, 0, false, false, false
 	for c.member() {
 		switch string(c.key) {
@@ -83,9 +92,7 @@ func (a *answer) read(data []byte) event {
 		case "system_fingerprint":
 			a.note(&a.fingerprint, c.raw())
 		case "created":
-			if n, ok := countOf(c.raw()); ok && a.created == 0 {
-				a.created = n
-			}
+			a.noteCreated(c.raw())
 		case "prompt_filter_results":
 			prompt = true
 			c.skip()
@@ -94,39 +101,27 @@ func (a *answer) read(data []byte) event {
 				a.like.add(hole{from: c.i - 1 - len(inside), to: c.i - 1})
 			}
 		case "response":
-			a.readResponse(&c)
+			a.readResponse(&c, &r)
 		default:
-			c.skip()
+			r.take(&c)
 		}
 	}
 	e.valid = c.end()
+	if e.valid && a.hear(&r) {
+		e.failed, a.like.unfit = true, true
+	}
 	a.like.unfit = a.like.unfit || !e.valid
 	a.partial = a.partial || !e.valid
 	a.like.end(data)
-	e.usageOnly = e.valid && hasChoices && count == 0 && usage
+	if a.usageNow {
+		a.stale = false
+	} else if a.kept > kept && a.usage.Reported {
+		a.stale = true
+	}
+	e.usageOnly = e.valid && count == 0 && usage
 	quiet := hasChoices && !usage && (count > 0 && !said || count == 0 && prompt)
 	e.content = !e.valid || !quiet
 	return e
-}
-
-// readResponse reads the object that events of the Responses API carry.
-func (a *answer) readResponse(c *cursor) {
-	a.like.unfit = true
-	if !c.enter('{') {
-		return
-	}
-	for c.member() {
-		switch string(c.key) {
-		case "id":
-			a.note(&a.id, c.raw())
-		case "model":
-			a.note(&a.model, c.raw())
-		case "usage":
-			a.readUsage(c)
-		default:
-			c.skip()
-		}
-	}
 }
 
 // readUsage reports whether the value is an object.
@@ -136,8 +131,18 @@ func (a *answer) readUsage(c *cursor) bool {
 		return false
 	}
 	a.like.unfit = true
-	a.usage = parseUsage(raw)
+	if u := parseUsage(raw); u.Reported { // what says nothing undoes nothing
+		a.usage, a.usageNow = u, true
+	}
 	return true
+}
+
+// reported is the usage of the whole answer, as far as the endpoint told it.
+func (a *answer) reported() Usage {
+	if a.stale {
+		return Usage{}
+	}
+	return a.usage
 }
 
 // readChoice reads one element of choices and reports whether it says
@@ -273,7 +278,7 @@ func (a *answer) readToolCalls(ch *choice, raw []byte) {
 				c.skip()
 			}
 		}
-		call := ch.call(index, id)
+		call := ch.call(indexOf(index), id)
 		if call == nil {
 			a.partial = true
 			continue
@@ -315,11 +320,11 @@ func (a *answer) choice(index int) int {
 }
 
 // call returns the tool call that a part belongs to, nil when there are too
-// many.
-func (ch *choice) call(index, id []byte) *toolCall {
+// many. An index below 0 stands for none.
+func (ch *choice) call(index int, id []byte) *toolCall {
 	at := len(ch.calls)
-	if n, ok := countOf(index); ok {
-		at = int(n)
+	if index >= 0 {
+		at = index
 		for i := range ch.calls {
 			if ch.calls[i].Index == at {
 				return &ch.calls[i]
@@ -333,6 +338,14 @@ func (ch *choice) call(index, id []byte) *toolCall {
 	}
 	ch.calls = append(ch.calls, toolCall{ToolCall: ToolCall{Index: at}})
 	return &ch.calls[len(ch.calls)-1]
+}
+
+// indexOf returns an index, -1 when there is none.
+func indexOf(raw []byte) int {
+	if n, ok := countOf(raw); ok {
+		return int(n)
+	}
+	return -1
 }
 
 // add appends to t what there is room for.
@@ -360,6 +373,13 @@ func (a *answer) note(fact *string, raw []byte) {
 	}
 	if inside, ok := stringOf(raw); ok {
 		*fact = noteOf(inside)
+	}
+}
+
+// noteCreated keeps the first time given, in Unix seconds.
+func (a *answer) noteCreated(raw []byte) {
+	if n, ok := countOf(raw); ok && a.created == 0 {
+		a.created = n
 	}
 }
 
@@ -394,7 +414,7 @@ func (a *answer) firstText() int {
 func (a *answer) completion() *Completion {
 	done := &Completion{
 		Model: a.model, ID: a.id, Created: a.created, SystemFingerprint: a.fingerprint,
-		Usage: a.usage, Truncated: a.partial,
+		Usage: a.reported(), Truncated: a.partial, Unread: a.unread,
 		Choices: make([]Choice, len(a.choices)),
 	}
 	for i := range a.choices {

@@ -3,13 +3,16 @@ package openai
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
 // StreamError is an error event that an endpoint sent instead of an answer.
 type StreamError struct {
-	Body   []byte // the event's data, mostly JSON {"error":{…}}
-	Status int    // the HTTP status that Body names or implies; 0 when it does neither
+	// Body is the event's data, mostly JSON {"error":{…}}. Of response.failed it
+	// is just that, without the answer around it.
+	Body   []byte
+	Status int // the HTTP status that Body names or implies; 0 when it does neither
 }
 
 func (e *StreamError) Error() string {
@@ -27,12 +30,21 @@ func streamError(data []byte) *StreamError {
 		return e
 	}
 	fault := data // some put the error itself at the top
+	named := false
+	var inner []byte
 	for c.member() {
-		if string(c.key) == "error" {
-			fault = c.raw()
-		} else {
+		switch string(c.key) {
+		case "error":
+			fault, named = c.raw(), true
+		case "response":
+			inner = errorOf(c.raw())
+		default:
 			c.skip()
 		}
+	}
+	if inner != nil && !named {
+		fault = inner
+		e.Body = slices.Concat([]byte(`{"error":`), inner, []byte(`}`))
 	}
 	c = cursor{b: fault}
 	if !c.enter('{') {
@@ -49,6 +61,22 @@ func streamError(data []byte) *StreamError {
 		}
 	}
 	return e
+}
+
+// errorOf returns the error of the answer that response.failed carries, nil
+// when it has none.
+func errorOf(answer []byte) (fault []byte) {
+	c := cursor{b: answer}
+	if !c.enter('{') {
+		return nil
+	}
+	for c.member() {
+		name, value := c.key, c.raw()
+		if string(name) == "error" && len(value) > 0 && value[0] == '{' {
+			fault = value
+		}
+	}
+	return fault
 }
 
 // statusOf returns the HTTP status that a number, or one of the words that

@@ -26,6 +26,11 @@ func TestEventsThatFitAPatternAreReadTheSameAsOthers(t *testing.T) {
 		`{"choices":[{"index":0,"delta":{"content":"%"}}],"usage":{"prompt_tokens":1}}`,
 		`{"choices":[{"index":0,"delta":{"content":"%","tool_calls":[{"index":0,"id":"%","function":{"arguments":"%"}}]}}]}`,
 		`{"choices":[{"index":0,"delta":{"content":"%"}}],"error":{"message":"%"}}`,
+		`{"type":"response.output_text.delta","output_index":0,"delta":"%","obfuscation":"%"}`,
+		`{"type":"response.function_call_arguments.delta","output_index":0,"delta":"%"}`,
+		`{"type":"response.output_text.delta","delta":"%","choices":[{"index":0,"delta":{"content":"%"}}]}`,
+		`{"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text","text":"%"}]}]}}`,
+		`{"type":"error","choices":[{"index":0,"delta":{"content":"%"}}]}`,
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		keep := rapid.SampledFrom([]int{0, 10, 100_000}).Draw(t, "keep")

@@ -12,13 +12,16 @@ import (
 // Options say how an answer is relayed. The zero value passes every event and
 // keeps nothing.
 type Options struct {
-	Keep int // bytes of text and of tool-call arguments to keep of an answer; 0 keeps none
+	// Keep is how many bytes of text and of tool-call arguments are kept of an
+	// answer. With 0 none are, and an answer of the Responses API has no
+	// Choices.
+	Keep int
 	// HideUsage holds back the event that reports usage and nothing else: the
 	// gateway asked for it, the client did not.
 	HideUsage bool
 	// Chat: the answer is of chat completions or completions, and whole only
 	// with [DONE] or with a finish reason for every choice. Otherwise it is
-	// whole when the stream ends without an error.
+	// whole when the stream ends without an error; response.failed is one.
 	Chat bool
 	// Now, if not nil and if Keep is above 0, is the clock by which the marks of
 	// the answer are noted.
@@ -118,6 +121,7 @@ func (r *relay) pass() error {
 		}
 		if part == longPart {
 			r.answer.partial = true // whatever it says, it is not read
+			r.answer.unread += int64(len(block))
 			continue
 		}
 		switch r.take(block, r.e.split.single) {
@@ -296,7 +300,7 @@ func (r *relay) result() *Completion {
 	if done == nil {
 		done = r.answer.completion()
 	}
-	done.Usage, done.Marks = r.answer.usage, r.marks.list
+	done.Usage, done.Unread, done.Marks = r.answer.reported(), r.answer.unread, r.marks.list
 	done.Events, done.Bytes = r.events, r.written
 	return done
 }

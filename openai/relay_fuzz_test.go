@@ -10,11 +10,19 @@ import (
 func FuzzRelay(f *testing.F) {
 	for _, s := range []string{
 		azureFirst + roleDelta + textA + textB + stop + usage + done, strings.ReplaceAll(textA+stop+done, "\n", "\r\n"), "data: a\r\rdata: b\n\r\n: c",
-		"data: [DONE]", "data: {\"error\":{}}\n\n", "event: error\n\n", "data: {\"choices\":[{\"index\":99999999999999999999}]}\n\n", "data: \"\\ud83d\n\n",
+		"data: [DONE]", "data:[DONE]\n\r\r", "data: [DONE]\n\ndata: 1\n\n", "data: {\"error\":{}}\n\n", "event: error\n\n", "data: {\"choices\":[{\"index\":99999999999999999999}]}\n\n", "data: \"\\ud83d\n\n",
 	} {
 		f.Add([]byte(s), uint8(3), true, uint16(10))
 	}
 	f.Add([]byte("\r\n"), uint8(0), true, uint16(0))
+	for _, s := range []string{
+		named(append(respSpoken, respEnd("completed", "null", respSaid))...), named(respCreated, respTextDone, respItemDone, respEnd("incomplete", `{"reason":"content_filter"}`, respThinking+","+respSaid)),
+		named(respMessage, respTextA, `{"type":"response.failed","response":{"error":{"code":429}}}`), named(respCreated, `{"type":"error","code":"x"}`),
+		named(`{"type":"response.output_item.done","output_index":9007199254740992,"item":{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}}`, `{"type":"response.function_call_arguments.delta","delta":"\ud83d"}`),
+		"data: {\"type\":\"response.\",\"item\":[],\"response\":{\"output\":{}}}\n\n", "data: {\"object\":\"response\",\"status\":\"failed\",\"output\":[{},[],1]}\n\n",
+	} {
+		f.Add([]byte(s), uint8(200), false, uint16(40))
+	}
 	f.Fuzz(func(t *testing.T, stream []byte, size uint8, chat bool, keep uint16) {
 		texts := chunked(string(stream), int(size)+1)
 		e := NewEvents(&reads{texts: texts})
@@ -34,7 +42,11 @@ func FuzzRelay(f *testing.F) {
 		split := splitter{}
 		complete := 0
 		for end := split.next(stream); end >= 0; end = split.next(stream) {
+			block := stream[complete:end]
 			complete = end
+			if _, data := new(Events).fields(block, split.single); isDone(data) {
+				break // what follows is no part of the answer
+			}
 		}
 		if bytes.HasSuffix(stream[:complete], []byte("\r\n")) && bytes.HasSuffix(out, []byte("\r")) {
 			complete-- // the event was not held back for the \n, and then the stream broke

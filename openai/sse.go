@@ -101,6 +101,9 @@ func (e *Events) Peek(limit int) error {
 	}
 }
 
+// Begun reports whether anything of the stream has come.
+func (e *Events) Begun() bool { return e.end > 0 }
+
 // judge reports whether an event settles the question that Peek asks, and how.
 func (e *Events) judge(a *answer, block []byte, single bool) (verdict bool, err error) {
 	name, data := e.fields(block, single)

@@ -27,7 +27,6 @@ const mostTokens = 100_000_000
 // not a number makes the whole worthless: the result is the zero Usage.
 func parseUsage(raw []byte) Usage {
 	var u Usage
-	total := false
 	c := cursor{b: raw}
 	if !c.enter('{') {
 		return Usage{}
@@ -40,7 +39,7 @@ func parseUsage(raw []byte) Usage {
 		case "completion_tokens", "output_tokens":
 			into = &u.CompletionTokens
 		case "total_tokens":
-			into, total = &u.TotalTokens, true
+			into = &u.TotalTokens
 		case "prompt_tokens_details", "input_tokens_details":
 			if !c.detail("cached_tokens", &u.CachedTokens) {
 				return Usage{}
@@ -55,28 +54,30 @@ func parseUsage(raw []byte) Usage {
 			c.skip()
 			continue
 		}
-		if !c.count(into) {
+		said, ok := c.count(into)
+		if !ok {
 			return Usage{}
 		}
-		u.Reported = true
+		u.Reported = u.Reported || said && into != &u.TotalTokens
 	}
 	if c.bad || !u.Reported || max(u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.CachedTokens, u.ReasoningTokens) > mostTokens {
 		return Usage{}
 	}
-	if !total {
-		u.TotalTokens = u.PromptTokens + u.CompletionTokens
-	}
+	// What is billed are the parts; a total that says otherwise is not believed,
+	// and nobody has more of the prompt cached than there is.
+	u.TotalTokens = u.PromptTokens + u.CompletionTokens
+	u.CachedTokens = min(u.CachedTokens, u.PromptTokens)
 	return u
 }
 
-// count reads a count; null counts as 0.
-func (c *cursor) count(into *int64) (ok bool) {
+// count reads a count, and tells whether it was said: null is not.
+func (c *cursor) count(into *int64) (said, ok bool) {
 	raw := c.raw()
 	if string(raw) == "null" {
-		return true
+		return false, true
 	}
 	*into, ok = countOf(raw)
-	return ok
+	return true, ok
 }
 
 // detail reads one count of an object of counts.
@@ -87,7 +88,7 @@ func (c *cursor) detail(name string, into *int64) bool {
 	for c.member() {
 		if string(c.key) != name {
 			c.skip()
-		} else if !c.count(into) {
+		} else if _, ok := c.count(into); !ok {
 			return false
 		}
 	}
