@@ -177,7 +177,7 @@ func (l *limiter) pass(ctx context.Context) func(i int) error {
 		if refused != nil {
 			return refused
 		}
-		there, refused := l.app.AdmitAt(ctx, 0, prompt+answer, price)
+		there, refused := l.app.AdmitAt(ctx, 0, limit.Ask{Tokens: prompt + answer, Cost: price})
 		if refused != nil {
 			return refused
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -49,7 +50,8 @@ func (c *Config) validatePrices(root *place) {
 		if _, err := time.Parse(time.DateOnly, p.From); p.From != "" && err != nil {
 			at.member("from").fault("a day as year-month-day, such as 2025-01-31")
 		}
-		if begin := (beginning{p.Model, p.From}); taken[begin] {
+		name := strings.Replace(strings.ToLower(p.Model), "gpt-35", "gpt-3.5", 1) // Azure's spelling
+		if begin := (beginning{name, p.From}); taken[begin] {
 			at.member("from").fault("a day from which this model has no other price")
 		} else {
 			taken[begin] = true

@@ -42,7 +42,7 @@ type TenantMetrics struct {
 	// Enabled shows the token metrics by tenant.
 	Enabled bool `json:"enabled" default:"false"`
 	// MaxTenants bounds the tenants shown by name; further ones are "other".
-	MaxTenants int `json:"maxTenants" default:"1000" min:"1" max:"100000"`
+	MaxTenants int `json:"maxTenants" default:"1000" min:"1" max:"10000"`
 	// PromptTokens are the buckets of the histogram of prompts.
 	PromptTokens Buckets `json:"promptTokens"`
 	// CompletionTokens are the buckets of the histogram of answers.

@@ -138,6 +138,7 @@ func (s *Server) replay(c *gin.Context, in *inbound, req *openai.Request, hit *c
 		x.Cache, x.CacheWhy, x.Cached, x.CacheScore, x.FirstByte, x.BytesOut = "miss", "unusable", false, 0, 0, 0
 		return errNotReplayed
 	}
+	c.Writer.Flush() // the client need not wait for what follows
 	x.Status, x.FinishReason = http.StatusOK, "stop"
 	s.noteSaved(in, req, hit.Entry.Answer, x)
 	in.keepAnswer(hit.Entry.Answer)
@@ -274,7 +275,7 @@ func (s *Server) Embed(ctx context.Context, appID, text string) (cache.Embedding
 		return none, fmt.Errorf("writing a request for an embedding: %w", err)
 	}
 	in := &inbound{app: app, operation: opEmbeddings, body: body, begun: true}
-	x := &persist.Exchange{App: appID, Own: true, Operation: opEmbeddings, Start: s.now()}
+	x := &persist.Exchange{App: appID, Own: true, Operation: opEmbeddings, Model: app.modelName, Start: s.now()}
 	call := &backend.Call{Path: opEmbeddings, ContentType: "application/json", Body: body, Deadline: in.deadline(x.Start)}
 	if app.limits.CountsTokens() {
 		in.reserved = app.reserve(in, req, x)
@@ -284,6 +285,7 @@ func (s *Server) Embed(ctx context.Context, appID, text string) (cache.Embedding
 		s.account(in, x)
 		app.Metrics.Observe(x)
 		s.persist(in, x)
+		s.telemetry.End(x)
 	}()
 	answered, err := s.forward(ctx, in, call, req, x)
 	if err != nil {

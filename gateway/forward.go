@@ -43,6 +43,8 @@ type answer struct {
 	// hideUsage: the gateway asked for the usage event, the client did not.
 	hideUsage bool
 
+	// broke: it had begun, and broke off before any of it was sent.
+	broke        bool
 	holdMost     int           // how much of an answer that is not a stream is held before any is sent on
 	latency      time.Duration // until the answer's first part
 	writeTimeout time.Duration // of the configuration that the request began with
@@ -53,7 +55,7 @@ type answer struct {
 // answers well. The answer must be closed. req is the body as edited so far,
 // nil when it is not JSON of OpenAI's format.
 func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, x *persist.Exchange) (*answer, error) {
-	gate := gate{ctx: ctx, in: in}
+	gate := gate{ctx: ctx, in: in, price: in.app.price(x)}
 	facts := router.Facts{Prefer: in.prefer, Among: in.among}
 	if in.app.limits != nil {
 		facts.Admit = gate.admit
@@ -85,6 +87,9 @@ func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, r
 				"AI application " + in.app.AppID + " has no endpoint with the id in x-gateway-endpoint.", "",
 			}
 		}
+		if gate.refused != nil {
+			x.Limit = gate.refused.Limit
+		}
 		return nil, gate.busy(plan.Wait())
 	}
 	return nil, last
@@ -111,9 +116,11 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 		a.holdMost = keepAnswer
 	}
 	target := in.app.targets[ep.Index]
-	if x.Trace != nil {
+	if s.telemetry != nil {
 		a.attempt.Host, a.attempt.Span = target.Host(), telemetry.NewSpan()
-		call.Traceparent = telemetry.Parent(x.Trace, a.attempt.Span)
+		if x.Trace != nil { // none of the gateway's own calls
+			call.Traceparent = telemetry.Parent(x.Trace, a.attempt.Span)
+		}
 	}
 	outcome := router.Outcome{Kind: router.Canceled}
 	kept := false
@@ -148,7 +155,7 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 	}
 	a.attempt.Duration = a.latency
 	outcome = a.blame(err)
-	if a.resp != nil && a.resp.StatusCode == http.StatusOK && req != nil && counted(in.operation) {
+	if a.broke && req != nil && counted(in.operation) {
 		in.lost += int64(in.app.counts(req, x).Prompt(in.operation, req.Bytes())) // it had begun to answer
 	}
 	in.app.takeBackSearchKey(err)
@@ -192,6 +199,8 @@ func (a *answer) inspect(in *inbound, req *openai.Request) error {
 	if kind == "text/event-stream" {
 		a.events = openai.NewEvents(a.resp.Body)
 		if err := a.events.Peek(holdStream); err != nil {
+			var told *openai.StreamError
+			a.broke = a.events.Begun() && !errors.As(err, &told)
 			return streamError(err)
 		}
 		backend.Begun(a.resp.Body)
@@ -205,6 +214,7 @@ func (a *answer) inspect(in *inbound, req *openai.Request) error {
 		return nil // speech, an image, a transcript: passed on as it comes
 	}
 	if err := a.hold(); err != nil {
+		a.broke = len(a.body) > 0
 		return err
 	}
 	if req != nil && a.resp.StatusCode != http.StatusNoContent && !openai.LooksLikeJSONObject(a.body) {

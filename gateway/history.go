@@ -44,7 +44,7 @@ func (in *inbound) keepAnswer(body []byte) {
 
 // keepCompletion notes what was answered as a stream.
 func (in *inbound) keepCompletion(done *openai.Completion) {
-	if in.keepsAnswer() && done != nil && len(done.Choices) > 0 {
+	if in.keepsAnswer() && done != nil && len(done.Choices) > 0 && in.operation != opResponses { // whose form it is not
 		in.kept.completion = done.JSON(in.operation)
 	}
 }

@@ -29,17 +29,17 @@ type inbound struct {
 	// wantsWhole: the answer is held whole, as far as it can be, because it is
 	// to be stored.
 	wantsWhole bool
-	// reserved is what the limits were asked for, reservedCost the price of it;
-	// grant is what they gave, nil when there are none.
-	reserved     reserve
-	reservedCost int64
-	grant        *limit.Grant
-	lost         int64      // prompt tokens of answers that broke off before any of them was sent
-	among        []string   // ids of the endpoints that the tenant is pinned to; nil is any
-	departure    *departure // nil when the client's leaving ends the call
-	kept         *kept      // what is stored of the exchange; nil when nothing is
-	body         []byte     // whole, once read; nil while a form waits to be streamed
-	begun        bool       // read was called
+	// reserved is what the limits were asked for; grant is what they gave, nil
+	// when there are none.
+	reserved  reserve
+	grant     *limit.Grant
+	lost      int64      // prompt tokens of answers that broke off before any of them was sent
+	answers   int64      // that the request asks for; 0 is one
+	among     []string   // ids of the endpoints that the tenant is pinned to; nil is any
+	departure *departure // nil when the client's leaving ends the call
+	kept      *kept      // what is stored of the exchange; nil when nothing is
+	body      []byte     // whole, once read; nil while a form waits to be streamed
+	begun     bool       // read was called
 
 	contentType string // as sent
 	kind        string // its media type

@@ -110,6 +110,9 @@ func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persis
 		}
 	}
 	x.App = in.app.AppID
+	if x.Trace != nil {
+		x.Trace.System, x.Trace.Model = string(in.app.AppType), in.app.modelName
+	}
 	if !caller.May(in.app.AppID) {
 		return &refusal{
 			http.StatusForbidden, codeForbidden,
@@ -117,7 +120,7 @@ func (s *Server) identify(c *gin.Context, snap *Snapshot, in *inbound, x *persis
 		}
 	}
 	var err error
-	if x.Tenant, err = in.app.tenancy.Tenant(c.Request.Header, c.Query, caller); err != nil {
+	if x.Tenant, err = in.app.tenancy.Tenant(c.Request.Header, oneOf(c), caller); err != nil {
 		return err
 	}
 	in.among = in.app.tenancy.Endpoints(x.Tenant)
@@ -148,7 +151,8 @@ func (s *Server) complete(c *gin.Context, in *inbound, x *persist.Exchange) erro
 		x.Model = in.app.modelName
 	}
 	in.keepPrompt(s)
-	describeAsked(x.Trace, req)
+	describeAsked(x.Trace, req, s.telemetry.Content() && in.keepsAnswer())
+	in.answers = answers(req, in.operation)
 	if in.operation == opChat {
 		return s.chat(c, in, req, x)
 	}
@@ -172,6 +176,7 @@ const (
 	opChat        = "chat/completions"
 	opCompletions = "completions"
 	opEmbeddings  = "embeddings"
+	opResponses   = "responses"
 )
 
 // operation is what a request asks for: what the application's endpoints are

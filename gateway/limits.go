@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -28,19 +29,14 @@ func (s *Server) admit(c *gin.Context, in *inbound, req *openai.Request, x *pers
 	ask := limit.Ask{Caller: x.Caller, Tenant: x.Tenant, User: x.User, Model: in.app.asks(req)}
 	if req != nil && limits.CountsTokens() {
 		in.reserved = in.app.reserve(in, req, x)
-		ask.Tokens = in.reserved.prompt + in.reserved.completion
-		if limits.CountsCost() {
-			u := in.reserved.usage()
-			in.reservedCost = cost(in.app.price(x), &u)
-			ask.Cost = in.reservedCost
-		}
+		in.reserved.ask(&ask, in.app.price(x))
 	}
 	grant, exceeded := limits.Admit(c.Request.Context(), ask)
 	if exceeded != nil {
 		x.Limit = exceeded.Limit
 		return &limitError{exceeded}
 	}
-	in.grant = grant
+	in.grant, x.LimitOver = grant, grant.Over()
 	in.sayLimits(c, x)
 	return nil
 }
@@ -80,9 +76,11 @@ func canonical(h config.LimitHeaders) config.LimitHeaders {
 type gate struct {
 	ctx     context.Context //nolint:containedctx // of the one plan that it is for
 	in      *inbound
+	price   *config.Price // of what is reserved
 	granted *limit.Grant  // of the endpoint that was let through last
-	refused bool          // an endpoint was passed over
-	wait    time.Duration // the least until one that was passed over may be asked
+	// refused is the refusal of an endpoint that was passed over, that with the
+	// least wait; nil when none was.
+	refused *limit.Exceeded
 }
 
 // admit lets an endpoint through, or passes it over.
@@ -92,12 +90,13 @@ func (g *gate) admit(e *router.Endpoint) bool {
 		g.granted = nil
 		return true
 	}
-	grant, exceeded := limits.AdmitAt(g.ctx, e.Index, g.in.reserved.prompt+g.in.reserved.completion, g.in.reservedCost)
+	var ask limit.Ask
+	g.in.reserved.ask(&ask, g.price)
+	grant, exceeded := limits.AdmitAt(g.ctx, e.Index, ask)
 	if exceeded != nil {
-		if !g.refused || exceeded.Wait < g.wait {
-			g.wait = exceeded.Wait
+		if g.refused == nil || exceeded.Wait < g.refused.Wait {
+			g.refused = exceeded
 		}
-		g.refused = true
 		return false
 	}
 	g.granted = grant
@@ -108,12 +107,14 @@ func (g *gate) admit(e *router.Endpoint) bool {
 // wait for endpoints that rest.
 func (g *gate) busy(plan time.Duration) error {
 	switch {
-	case !g.refused:
+	case g.refused == nil:
 		return &busyError{wait: plan}
-	case plan <= 0:
-		return &busyError{wait: g.wait}
+	case plan > 0:
+		return &busyError{wait: min(plan, g.refused.Wait)}
+	case strings.HasPrefix(g.refused.Limit, limit.RPM): // as the router's own, which is no other limit
+		return &busyError{wait: g.refused.Wait}
 	}
-	return &busyError{wait: min(plan, g.wait)}
+	return &limitError{g.refused}
 }
 
 // judgeLimit answers for a limit: rates with 429 and when to come back, quotas

@@ -14,9 +14,11 @@ func (s *Server) otherJSON(c *gin.Context, in *inbound, req *openai.Request, x *
 	if err := in.allow(req.Model); err != nil {
 		return err
 	}
+	ctx, left := in.detach(c, req)
+	defer left.end()
 	alive := s.keepAlive(c, in.app, req.Stream, nil)
 	defer alive.stop()
-	answered, err := s.forward(c.Request.Context(), in, in.call(c, x), req, x)
+	answered, err := s.forward(ctx, in, in.call(c, x), req, x)
 	alive.stop()
 	if err != nil {
 		return begun(c, err)

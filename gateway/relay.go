@@ -35,7 +35,7 @@ type after struct {
 // keep is how much of the answer's text must be kept for that, and for telling
 // what it used when the endpoint does not.
 func (f *after) keep(in *inbound, stream bool) int {
-	if f.chat && (stream || f.thread != nil || f.miss.Storable() || in.keepsAnswer()) {
+	if stream && counted(in.operation) || f.chat && (f.thread != nil || f.miss.Storable() || in.keepsAnswer()) {
 		return keepAnswer
 	}
 	return 0
@@ -60,6 +60,7 @@ func (s *Server) relay(c *gin.Context, in *inbound, a *answer, f *after, x *pers
 		var err error
 		if done, err = openai.ParseCompletion(a.body, f.keep(in, false)); err == nil {
 			x.Usage, x.FinishReason, x.Answered = done.Usage, done.FinishReason, done.Model
+			describeAnswer(x.Trace, done)
 		}
 		in.sayConsumed(c, x)
 		in.keepAnswer(a.body)
@@ -78,9 +79,9 @@ func (s *Server) relay(c *gin.Context, in *inbound, a *answer, f *after, x *pers
 	if done != nil {
 		in.app.Cache.Store(f.miss, x.RequestID, done, a.body, nil)
 	}
+	c.Writer.Flush() // the client need not wait for what follows
 	if !x.Usage.Reported && counted(in.operation) {
-		c.Writer.Flush() // the client need not wait for what follows
-		if f.chat && a.whole {
+		if a.whole && in.operation != opEmbeddings {
 			done, _ = openai.ParseCompletion(a.body, keepAnswer)
 		}
 		s.estimate(in, f.req, done, x)
@@ -112,6 +113,7 @@ func (s *Server) relayEvents(c *gin.Context, in *inbound, a *answer, f *after, d
 	x.Usage, x.FinishReason, x.BytesOut, x.Answered = said.Usage, said.FinishReason, said.Bytes, said.Model
 	if x.Trace != nil {
 		x.Trace.Chunks = said.Events
+		describeAnswer(x.Trace, said)
 	}
 	if !x.Usage.Reported {
 		s.estimate(in, f.req, said, x)

@@ -91,6 +91,9 @@ func (s *Server) logExchange(c *gin.Context, x *persist.Exchange) {
 	if x.Limit != "" {
 		attrs = append(attrs, slog.String("limit", x.Limit))
 	}
+	if x.LimitOver != "" {
+		attrs = append(attrs, slog.String("limit_over", x.LimitOver))
+	}
 	if x.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}

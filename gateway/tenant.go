@@ -3,8 +3,24 @@ package gateway
 import (
 	"net/http"
 
+	"github.com/gin-gonic/gin"
+
 	"aigateway/auth"
 )
+
+// oneOf reads a member of the URL's query that may be there once, or several
+// times alike; else it returns what no tenant can be called.
+func oneOf(c *gin.Context) func(name string) string {
+	return func(name string) string {
+		values := c.QueryArray(name)
+		for _, v := range values {
+			if v != values[0] {
+				return "\x00"
+			}
+		}
+		return c.Query(name)
+	}
+}
 
 // judgeTenant answers for a request whose tenant is not to be told, or not to
 // be believed.

@@ -39,7 +39,7 @@ func (in *inbound) budget(req *openai.Request, x *persist.Exchange) *memory.Budg
 	if most <= 0 || in.thread == "" {
 		return nil
 	}
-	answer := int(asked(req, "max_completion_tokens", "max_tokens"))
+	answer := int(mostAsked(req, in.operation))
 	if answer <= 0 {
 		answer = most / 4
 	}

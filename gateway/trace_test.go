@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,7 +73,7 @@ func TestATraceGoesThroughTheGateway(t *testing.T) {
 			calls = append(calls, seen.Header.Get("Traceparent"))
 		}
 	}
-	all := stopped()
+	all := slices.DeleteFunc(stopped(), func(x *persist.Exchange) bool { return x.Own && x.Trace == nil && x.Attempts[0].Host != "" }) // embeddings
 	if len(all) != 2 || len(calls) != 2 {
 		t.Fatalf("telemetry was told of %d exchanges, the models of %d calls", len(all), len(calls))
 	}

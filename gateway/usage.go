@@ -9,7 +9,10 @@ import (
 	"sync/atomic"
 
 	"github.com/gin-gonic/gin"
+	"github.com/tidwall/gjson"
 
+	"aigateway/config"
+	"aigateway/limit"
 	"aigateway/openai"
 	"aigateway/persist"
 	"aigateway/tokens"
@@ -46,11 +49,24 @@ func (a *average) note(n int64) {
 
 func (a *average) tokens() int64 { return int64(math.Ceil(math.Float64frombits(a.bits.Load()))) }
 
-// reserve is what a request may come to use, in tokens.
-type reserve struct{ prompt, completion int64 }
+// reserve is what a request may come to use, in tokens. Guessed: the request
+// does not say how long its answer may be.
+type reserve struct {
+	prompt, completion int64
+	guessed            bool
+}
 
 func (r reserve) usage() openai.Usage {
 	return openai.Usage{Estimated: true, PromptTokens: r.prompt, CompletionTokens: r.completion, TotalTokens: r.prompt + r.completion}
+}
+
+// ask asks limits for the reserve, at a price, which may be nil.
+func (r reserve) ask(to *limit.Ask, p *config.Price) {
+	u := r.usage()
+	to.Tokens, to.Cost = u.TotalTokens, cost(p, &u)
+	if r.guessed {
+		to.GuessedTokens, to.GuessedCost = r.completion, to.Cost-cost(p, &openai.Usage{PromptTokens: r.prompt})
+	}
 }
 
 // counts returns how the model of a request counts: as its answer named it,
@@ -68,36 +84,62 @@ func (app *App) counts(req *openai.Request, x *persist.Exchange) *tokens.Model {
 }
 
 // reserve returns what is to be reserved for a request: its prompt, and the
-// longest answer that it asks for, else one of the usual length.
+// longest answers that it asks for, else some of the usual length.
 func (app *App) reserve(in *inbound, req *openai.Request, x *persist.Exchange) reserve {
 	m := app.counts(req, x)
 	r := reserve{prompt: int64(m.Prompt(in.operation, req.Bytes()))}
 	if in.operation == opEmbeddings {
 		return r
 	}
-	answer := asked(req, "max_completion_tokens", "max_tokens", "max_output_tokens")
+	answer := mostAsked(req, in.operation)
 	if answer <= 0 {
-		answer = app.usual.tokens()
+		answer, r.guessed = app.usual.tokens(), true
 	}
 	if most := int64(m.MaxOutput()); most > 0 && m.Known() {
 		answer = min(answer, most)
 	}
-	r.completion = min(answer, mostTokens) * max(1, min(asked(req, "n"), 128))
+	r.completion = min(min(answer, mostTokens)*answers(req, in.operation), mostTokens)
 	return r
 }
 
 // mostTokens bounds one reservation: a thousand times what any model writes.
 const mostTokens = 100_000_000
 
-// asked is the first of some members of the body that is a number, 0 when none
-// is; numbers out of all proportion are cut.
-func asked(req *openai.Request, members ...string) int64 {
-	for _, name := range members {
-		if n, err := strconv.ParseFloat(string(req.Raw(name)), 64); err == nil {
-			return int64(min(max(n, -1), math.MaxInt32))
-		}
+// mostAsked is the longest answer that a request asks for, in tokens, 0 when it
+// does not say: by the members that its operation has, of which the greatest
+// counts, for nobody knows which an endpoint goes by.
+func mostAsked(req *openai.Request, operation string) int64 {
+	switch operation {
+	case opChat:
+		return max(asked(req, "max_completion_tokens"), asked(req, "max_tokens"))
+	case opResponses:
+		return asked(req, "max_output_tokens")
 	}
-	return 0
+	return asked(req, "max_tokens")
+}
+
+// answers is how many answers a request asks for.
+func answers(req *openai.Request, operation string) int64 {
+	const most = 128 // of n, as the API documents
+	n := min(max(asked(req, "n"), 1), most)
+	if operation != opCompletions {
+		return n
+	}
+	n = max(n, min(asked(req, "best_of"), most))
+	if first := req.Get("prompt.0"); first.Type == gjson.String || first.IsArray() {
+		n *= max(req.Get("prompt.#").Int(), 1)
+	}
+	return n
+}
+
+// asked is a member of the body as a number, 0 when it is none; numbers out of
+// all proportion are cut.
+func asked(req *openai.Request, member string) int64 {
+	n, err := strconv.ParseFloat(string(req.Raw(member)), 64)
+	if err != nil {
+		return 0
+	}
+	return int64(min(max(n, -1), math.MaxInt32))
 }
 
 // estimate counts what an endpoint must have counted and did not say: the
@@ -109,19 +151,27 @@ func (s *Server) estimate(in *inbound, req *openai.Request, said *openai.Complet
 	if n := len(x.Attempts); n == 0 || x.Attempts[n-1].Status != http.StatusOK {
 		return // it refused, or did not begin to answer
 	}
+	if in.operation != opEmbeddings && (said == nil || len(said.Choices) == 0) {
+		return // what came was no model's answer
+	}
 	m := in.app.counts(req, x)
 	r := reserve{prompt: int64(m.Prompt(in.operation, req.Bytes()))}
-	if said != nil && in.operation != opEmbeddings {
+	if in.operation != opEmbeddings {
 		for i := range said.Choices {
 			r.completion += spoken(m, &said.Choices[i])
 		}
+		r.completion += said.Unread / bytesPerToken
 	}
 	x.Usage = r.usage()
 }
 
+// bytesPerToken is what a token of events that were too long to be read comes
+// to: English is at four letters.
+const bytesPerToken = 4
+
 // counted tells the operations whose tokens the gateway can count.
 func counted(operation string) bool {
-	return operation == opChat || operation == opCompletions || operation == opEmbeddings
+	return operation == opChat || operation == opCompletions || operation == opEmbeddings || operation == opResponses
 }
 
 // spoken counts the tokens of one choice.
@@ -169,9 +219,20 @@ func (s *Server) account(in *inbound, x *persist.Exchange) {
 		}
 	}
 	if n := x.Usage.CompletionTokens; n > 0 && counted(in.operation) && !x.Aborted && !x.Cut {
-		in.app.usual.note(n)
+		in.app.usual.note(n / max(in.answers, 1))
 	}
-	in.grant.Settle(used(&x.Usage), x.Cost)
+	in.grant.Settle(in.charged(x))
+}
+
+// charged is what limits are told that the exchange used, in tokens and money.
+// Who leaves before the answer has begun is charged the prompt, though nothing
+// is booked: prompts would else be free to who always leaves.
+func (in *inbound) charged(x *persist.Exchange) (tokens, price int64) {
+	if n := len(x.Attempts); x.Aborted && x.Usage == (openai.Usage{}) && n > 0 && x.Attempts[n-1].Status == 0 {
+		u := openai.Usage{PromptTokens: in.reserved.prompt}
+		return u.PromptTokens, cost(in.app.price(x), &u)
+	}
+	return used(&x.Usage), x.Cost
 }
 
 // used are all tokens of a usage.

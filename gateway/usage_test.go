@@ -123,14 +123,17 @@ func TestUsageIsToldAsJSONAndCSVToThoseWhomItConcerns(t *testing.T) {
 		t.Errorf("the row costs %d by %q, want %d", row.Cost, row.Priced, want)
 	}
 
-	status, header, text := k.get("/usage?by=tenant,day&format=csv", "Api-Key", "key-of-shop")
+	status, header, text := k.get("/usage?app=bot&by=tenant,day&format=csv", "Api-Key", "key-of-shop", "X-Tenant", "=cmd()")
 	lines, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	if status != 200 || err != nil || len(lines) != 2 || !strings.HasPrefix(header.Get("Content-Type"), "text/csv") ||
 		lines[1][0] != "'=cmd()" || lines[1][1] != k.now().UTC().Format(time.DateOnly) || lines[0][2] != "requests" || lines[1][2] != "1" {
 		t.Errorf("got %d, %v: %q", status, err, text)
 	}
+	if _, _, text := k.get("/usage?app=bot&by=caller&format=csv", "Api-Key", "key-of-desk", "X-Tenant", "contoso"); strings.Count(text, "\n") != 1 {
+		t.Errorf("a tenant was shown another's: %q", text)
+	}
 	for path, want := range map[string]int{
-		"/usage?caller=desk": 403, "/usage?by=nothing": 400, "/usage?by=day,hour": 400, "/usage?from=yesterday": 400, "/usage?from=2025-02-01&to=2025-01-01": 400,
+		"/usage?caller=desk": 403, "/usage": 400, "/usage?app=embed": 400, "/usage?by=nothing": 400, "/usage?by=day,hour": 400, "/usage?from=yesterday": 400, "/usage?from=2025-02-01&to=2025-01-01": 400,
 	} {
 		if status, _, body := k.get(path, "Api-Key", "key-of-shop"); status != want {
 			t.Errorf("%s: got %d, want %d: %s", path, status, want, body)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -126,7 +127,33 @@ func (s *Server) ownUsage(c *gin.Context, q *persist.UsageQuery) error {
 		return &refusal{http.StatusForbidden, codeForbidden, "A caller may see its own usage only.", "caller"}
 	}
 	q.Caller = &caller.ID
+	if caller.Tenant != "" {
+		q.Tenant = &caller.Tenant
+		return nil
+	}
+	if !snap.namesTenants(caller) {
+		return nil
+	}
+	// Whose the usage is, the request has to say as it does for a chat.
+	var app *App
+	if q.App != nil {
+		app = snap.App(*q.App)
+	}
+	if app == nil || !caller.May(app.AppID) {
+		return badQuery("app", "Name one of your AI applications (app=…), and your tenant as in its requests: this key serves several tenants.")
+	}
+	tenant, err := app.tenancy.Tenant(c.Request.Header, oneOf(c), caller)
+	if err != nil {
+		return err
+	}
+	q.App, q.Tenant = &app.AppID, &tenant
 	return nil
+}
+
+// namesTenants reports whether an application of a caller reads tenants from
+// requests.
+func (s *Snapshot) namesTenants(caller *auth.Caller) bool {
+	return slices.ContainsFunc(s.apps, func(app *App) bool { return app.tenancy != nil && caller.May(app.AppID) })
 }
 
 // usageColumns are the sums of a row, by name.
@@ -230,7 +257,8 @@ func WriteUsageCSV(w io.Writer, rows []persist.UsageRow, by []string, currency s
 // plainCell keeps a text that a client chose from being taken for a formula by
 // a spreadsheet: https://owasp.org/www-community/attacks/CSV_Injection
 func plainCell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+	first, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " \u00a0\u3000"))
+	if s != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", first) {
 		return "'" + s
 	}
 	return s

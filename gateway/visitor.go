@@ -38,7 +38,7 @@ func (s *Server) visitor(c *gin.Context) (*visitor, error) {
 		v.caller, v.tenant = caller.ID, caller.Tenant
 		if v.app != nil {
 			var err error
-			if v.tenant, err = v.app.tenancy.Tenant(c.Request.Header, c.Query, caller); err != nil {
+			if v.tenant, err = v.app.tenancy.Tenant(c.Request.Header, oneOf(c), caller); err != nil {
 				return nil, err
 			}
 		}

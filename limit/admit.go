@@ -17,6 +17,11 @@ type Ask struct {
 	Tokens int64
 	// Cost is to be reserved, in billionths of the currency.
 	Cost int64
+	// GuessedTokens and GuessedCost are the parts of Tokens and Cost that the
+	// request did not ask for: nobody knows how long its answer will be. As much
+	// of them is reserved as a whole limit allows; they are no reason to refuse a
+	// request for good.
+	GuessedTokens, GuessedCost int64
 }
 
 // value returns one of the things that a limit can be per.
@@ -47,6 +52,7 @@ type Grant struct {
 	tokens  int64  // reserved
 	cost    int64
 	left    Left
+	over    string // id of a limit that the request is over and that only observes
 	settled atomic.Bool
 }
 
@@ -109,11 +115,11 @@ func (a *App) Admit(ctx context.Context, ask Ask) (*Grant, *Exceeded) {
 
 // AdmitAt asks an endpoint's own limits and its pool, as Admit does. The
 // endpoint is named by its position.
-func (a *App) AdmitAt(ctx context.Context, endpoint int, tokens, cost int64) (*Grant, *Exceeded) {
+func (a *App) AdmitAt(ctx context.Context, endpoint int, ask Ask) (*Grant, *Exceeded) {
 	if a == nil {
 		return nil, nil
 	}
-	return a.limits.admit(ctx, a.endpoints[endpoint], &Ask{Tokens: tokens, Cost: cost})
+	return a.limits.admit(ctx, a.endpoints[endpoint], &ask)
 }
 
 func (l *Limits) admit(ctx context.Context, rules []*rule, ask *Ask) (*Grant, *Exceeded) {
@@ -130,6 +136,7 @@ func (l *Limits) admit(ctx context.Context, rules []*rule, ask *Ask) (*Grant, *E
 	if len(g.entries) == 0 {
 		return nil, nil
 	}
+	g.temper(ask)
 	refused := g.never(ask)
 	if refused == nil {
 		refused = g.take(ctx, ask)
@@ -138,6 +145,26 @@ func (l *Limits) admit(ctx context.Context, rules []*rule, ask *Ask) (*Grant, *E
 		return nil, refused
 	}
 	return g, nil
+}
+
+// temper cuts what is only guessed down to what whole limits allow.
+func (g *Grant) temper(ask *Ask) {
+	if ask.GuessedTokens <= 0 && ask.GuessedCost <= 0 {
+		return
+	}
+	tokens, cost := g.tokens-bounded(ask.GuessedTokens), g.cost-bounded(ask.GuessedCost)
+	for a := range amounts {
+		for i := range g.entries {
+			r := g.entries[i].rule
+			switch {
+			case r.most[a] == 0 || r.observe:
+			case a.tokens():
+				g.tokens = min(g.tokens, max(r.most[a], tokens))
+			case a.cost():
+				g.cost = min(g.cost, max(r.most[a], cost))
+			}
+		}
+	}
 }
 
 // never refuses what asks for more than a whole limit.
@@ -211,7 +238,7 @@ func (g *Grant) takeAlone(ask *Ask, n int64) *Exceeded {
 			over = over || r.observe && s.used > s.allowed
 			g.left.note(r, a, s)
 		}
-		r.book.count(over)
+		g.count(r, over)
 		g.limits.owe(p, g.at == apart)
 	}
 	return nil
@@ -261,6 +288,23 @@ func (g *Grant) Settle(tokens, cost int64) {
 		g.limits.owe(p, g.at != here)
 		p.mu.Unlock()
 	}
+}
+
+// count counts the request, let in by a rule.
+func (g *Grant) count(r *rule, over bool) {
+	r.book.count(over)
+	if over && g.over == "" {
+		g.over = r.book.limit
+	}
+}
+
+// Over returns the id of a limit that would have refused the request and only
+// observes; empty when there was none.
+func (g *Grant) Over() string {
+	if g == nil {
+		return ""
+	}
+	return g.over
 }
 
 // Left returns what the limits left after the reservation.

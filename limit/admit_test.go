@@ -195,7 +195,7 @@ func TestNothingIsLimitedWithoutLimits(t *testing.T) {
 	if g != nil || refused != nil {
 		t.Error("a nil app limits")
 	}
-	if g, refused := app.AdmitAt(t.Context(), 3, 1, 1); g != nil || refused != nil || app.LimitsAt(3) {
+	if g, refused := app.AdmitAt(t.Context(), 3, Ask{Tokens: 1, Cost: 1}); g != nil || refused != nil || app.LimitsAt(3) {
 		t.Error("a nil app limits an endpoint")
 	}
 	g.Settle(1, 1)
@@ -283,22 +283,42 @@ func TestEndpointHasItsOwnLimits(t *testing.T) {
 	if !a.LimitsAt(0) || a.LimitsAt(1) || !a.CountsTokens() || a.CountsCost() {
 		t.Error("the app tells wrongly what is limited")
 	}
-	g, refused := a.AdmitAt(t.Context(), 0, 10, 0)
+	g, refused := a.AdmitAt(t.Context(), 0, Ask{Tokens: 10, Cost: 0})
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	_, refused = a.AdmitAt(t.Context(), 0, 10, 0)
+	_, refused = a.AdmitAt(t.Context(), 0, Ask{Tokens: 10, Cost: 0})
 	if refused == nil || refused.Limit != "endpoint a/east" || refused.Per != "app=a endpoint=east" {
 		t.Errorf("refused: %+v", refused)
 	}
 	g.Settle(10, 0)
-	if g, refused := a.AdmitAt(t.Context(), 1, 10, 0); g != nil || refused != nil {
+	if g, refused := a.AdmitAt(t.Context(), 1, Ask{Tokens: 10, Cost: 0}); g != nil || refused != nil {
 		t.Error("the other endpoint is limited")
 	}
-	if _, refused := f.rules.For("b").AdmitAt(t.Context(), 0, 10, 0); refused != nil {
+	if _, refused := f.rules.For("b").AdmitAt(t.Context(), 0, Ask{Tokens: 10, Cost: 0}); refused != nil {
 		t.Errorf("the other app's endpoint is limited: %v", refused)
 	}
 	if got := f.used("a", Ask{}, "endpoint a/east", "tokensPerMinute"); got != 10 {
 		t.Errorf("%d tokens are used, want 10", got)
 	}
+}
+
+func TestAGuessIsNoReasonToRefuseForGood(t *testing.T) {
+	f := newFixture(t, Options{}, apps([]string{"a"},
+		config.Limit{ID: "minute", Allow: config.Amounts{TokensPerMinute: 100, CostPerDay: 0.001}},
+		config.Limit{ID: "watched", Allow: config.Amounts{TokensPerDay: 10, Mode: "observe"}}))
+	const billionths = 1_000_000 // 0.001 of the currency
+	g := f.admit("a", Ask{Tokens: 5000, GuessedTokens: 4990, Cost: 9 * billionths, GuessedCost: 8*billionths + 999})
+	if used := f.used("a", Ask{}, "minute", "tokensPerMinute"); used != 100 {
+		t.Errorf("%d tokens are reserved, want the whole limit", used)
+	}
+	if used := f.used("a", Ask{}, "minute", "costPerDay"); used != billionths {
+		t.Errorf("%d are reserved, want the whole limit", used)
+	}
+	g.Settle(20, 0)
+	if refused := f.refuse("a", Ask{Tokens: 5000, GuessedTokens: 4899}); !refused.Never || refused.Asked != 101 {
+		t.Errorf("what is no guess and does not fit: %+v", refused)
+	}
+	f.clock.forward(2 * time.Minute)
+	f.admit("a", Ask{Tokens: 5000, GuessedTokens: 4900})
 }

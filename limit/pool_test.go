@@ -25,7 +25,7 @@ func pooled() *config.Config {
 
 // draw asks the pool for tokens.
 func (f *fixture) draw(app string, tokens int64) (*Grant, *Exceeded) {
-	return f.rules.For(app).AdmitAt(f.t.Context(), 0, tokens, 0)
+	return f.rules.For(app).AdmitAt(f.t.Context(), 0, Ask{Tokens: tokens, Cost: 0})
 }
 
 func (f *fixture) drawOrFail(app string, tokens int64) *Grant {

@@ -62,7 +62,7 @@ func (l *Limits) Compile(cfg *config.Config) *Rules {
 				a.endpoints[j] = append(a.endpoints[j], l.endpoint("endpoint", c.AppID, e, &e.Limits))
 			}
 			if l.shared != nil && e.RPM > 0 { // which the router counts for this replica alone
-				a.endpoints[j] = append(a.endpoints[j], l.endpoint("rpm of endpoint", c.AppID, e, &config.Amounts{RequestsPerMinute: int64(e.RPM)}))
+				a.endpoints[j] = append(a.endpoints[j], l.endpoint(RPM, c.AppID, e, &config.Amounts{RequestsPerMinute: int64(e.RPM)}))
 			}
 			if p := pools[e.Pool]; p != nil {
 				a.endpoints[j] = append(a.endpoints[j], p.member(c.AppID))
@@ -125,6 +125,9 @@ func (l *Limits) rule(c *config.Limit, app string) *rule {
 	}
 	return r
 }
+
+// RPM begins the names of endpoints' own rpm, where replicas count it together.
+const RPM = "rpm of endpoint"
 
 // endpoint returns the rule of an endpoint's own limits.
 func (l *Limits) endpoint(kind, app string, e *config.Endpoint, allow *config.Amounts) *rule {

@@ -18,7 +18,7 @@ func TestReloadForgivesNothing(t *testing.T) {
 	}
 	f := newFixture(t, Options{}, cfg(100, 100))
 	g := f.admit("a", Ask{User: "u", Tokens: 60})
-	at, _ := f.rules.For("a").AdmitAt(t.Context(), 0, 60, 0)
+	at, _ := f.rules.For("a").AdmitAt(t.Context(), 0, Ask{Tokens: 60, Cost: 0})
 	f.reload(cfg(80, 70))
 	f.refuse("a", Ask{User: "u", Tokens: 21})
 	for _, limit := range []string{"endpoint a/e", "pool p"} {

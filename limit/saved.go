@@ -172,6 +172,9 @@ func (l *Limits) write() error {
 // replace writes a file in the place of another: whoever reads it, after a
 // crash too, has one or the other.
 func replace(path string, data []byte) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // 0600
 	if err != nil {
 		return err

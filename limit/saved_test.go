@@ -123,8 +123,12 @@ func TestFileThatCannotBeReadIsAFault(t *testing.T) {
 
 func TestFaultOfSavingIsLoggedAndForgivesNothing(t *testing.T) {
 	var log bytes.Buffer
-	f := newFixture(t, Options{File: filepath.Join(t.TempDir(), "none", "quotas.json"), Log: slog.New(slog.NewTextHandler(&log, nil))}, quota())
+	folder := filepath.Join(t.TempDir(), "none")
+	f := newFixture(t, Options{File: filepath.Join(folder, "quotas.json"), Log: slog.New(slog.NewTextHandler(&log, nil))}, quota())
 	f.admit("a", Ask{User: "u", Tokens: 100})
+	if err := os.WriteFile(folder, nil, 0o600); err != nil { // so that no folder can be made
+		t.Fatal(err)
+	}
 	f.save()
 	if !strings.Contains(log.String(), "quotas are not saved") {
 		t.Errorf("logged %q", log.String())

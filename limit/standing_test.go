@@ -23,7 +23,7 @@ func TestStandingsTellOfEveryLimitThatIsForARequest(t *testing.T) {
 	f := newFixture(t, Options{}, cfg)
 	g := f.admit("a", Ask{User: "u", Tokens: 30, Cost: billion})
 	defer g.Settle(0, 0)
-	at, refused := f.rules.For("a").AdmitAt(t.Context(), 1, 30, billion)
+	at, refused := f.rules.For("a").AdmitAt(t.Context(), 1, Ask{Tokens: 30, Cost: billion})
 	if refused != nil {
 		t.Fatal(refused)
 	}

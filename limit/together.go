@@ -104,7 +104,7 @@ func (g *Grant) takeTogether(ctx context.Context, ask *Ask) (refused *Exceeded, 
 	}
 	g.learn(of, taken)
 	for i := range g.entries {
-		g.entries[i].rule.book.count(over[i])
+		g.count(g.entries[i].rule, over[i])
 	}
 	return nil, true
 }

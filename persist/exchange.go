@@ -53,13 +53,17 @@ type Exchange struct {
 	Usage    openai.Usage
 	// Saved is what the answer cost when it was first given, when Cached.
 	Saved openai.Usage
-	// Priced is the model of the price catalogue that the costs are by; empty
-	// when it has no price for this one. Cost is that of Usage, SavedCost that of
+	// Priced is the entry of the price catalogue that the costs are by, with its
+	// prices of a million tokens of input, cached input and output; empty when it
+	// has none for this model. Cost is that of Usage, SavedCost that of
 	// Saved, in billionths of the catalogue's currency.
 	Priced          string
 	Cost, SavedCost int64
 	// Limit is the id of the limit that refused the request; empty when none did.
 	Limit string
+	// LimitOver is the id of a limit that would have refused the request and only
+	// observes; empty when there was none.
+	LimitOver string
 
 	FinishReason string
 	BytesIn      int64
@@ -107,12 +111,22 @@ type Trace struct {
 	Span    [8]byte  // of this request
 	Parent  [8]byte  // of the caller's span; zero when there is none
 	Sampled bool
-	State   string // the tracestate header, as it came
+	// Share is how many of such traces are sampled, above 0 and at most 1; 0 when
+	// that is not known, as of those that the caller samples.
+	Share float64
+	State string // the tracestate header, as it came
 
 	Method, Route string // of the HTTP request; Route is its pattern
+	// System is the application's appType, such as azure_oai, and Model the model
+	// that the configuration names for it; each empty when there is none.
+	System, Model string
 	// Asked are members of the body that shape the answer, such as
-	// {"temperature", "0.7"}: name and JSON value.
+	// {"temperature", "0.7"}: name and JSON value. That of response_format is its
+	// type alone, such as "json_schema": also where it stands at text.format.
 	Asked [][2]string
+	// ResponseID, Fingerprint and ServiceTier are id, system_fingerprint and
+	// service_tier of the answer; each empty when the endpoint gave none.
+	ResponseID, Fingerprint, ServiceTier string
 	// Chunks is the number of events of a streamed answer.
 	Chunks int
 	// Prompt and Completion are what was said, as JSON, where telemetry may have

@@ -53,7 +53,7 @@ func weight(x *persist.Exchange) int {
 	const fixed = 1 << 10 // the struct and its short strings
 	n := fixed + len(x.RequestID) + len(x.Model) + len(x.User) + len(x.Thread) + len(x.Operation) + 256*len(x.Attempts)
 	if t := x.Trace; t != nil {
-		n += 256 + len(t.State) + len(t.Prompt) + len(t.Completion)
+		n += 256 + len(t.State) + len(t.ResponseID) + len(t.Fingerprint) + len(t.ServiceTier) + len(t.Prompt) + len(t.Completion)
 		for _, asked := range t.Asked {
 			n += len(asked[0]) + len(asked[1])
 		}

@@ -49,6 +49,14 @@ func (s Sampler) root(id [16]byte) bool {
 	return !s.bounded || binary.BigEndian.Uint64(id[8:])>>1 < s.bound
 }
 
+// Share is how many of the traces that begin here are exported, from 0 to 1.
+func (s Sampler) Share() float64 {
+	if !s.bounded {
+		return 1
+	}
+	return float64(s.bound) / (1 << 63)
+}
+
 // part reports whether a trace that began elsewhere is.
 func (s Sampler) part(id [16]byte, chosen bool) bool {
 	if s.alone {

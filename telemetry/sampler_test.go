@@ -46,6 +46,9 @@ func TestSamplerTakesAShare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := s.Share(); got != 0.25 {
+		t.Errorf("got a share of %v", got)
+	}
 	tele := New(Options{Sinks: []Sink{&sink{}}, Sampler: s})
 	chosen := 0
 	for range 10_000 {
@@ -62,6 +65,33 @@ func TestSamplerTakesAShare(t *testing.T) {
 	}
 	if high := [16]byte{8: 0x40}; s.root(high) {
 		t.Error("an id just above the share is chosen")
+	}
+}
+
+func TestTracesKnowTheShareThatIsSampled(t *testing.T) {
+	caller := http.Header{"Traceparent": {"00-" + someID + "-" + someSpan + "-01"}}
+	for _, c := range []struct {
+		sampler, arg string
+		root, part   float64
+	}{
+		{"", "", 1, 0},
+		{"parentbased_traceidratio", "0.1", 0.1, 0}, // the caller's share is not told
+		{"parentbased_always_off", "", 0, 0},
+		{"traceidratio", "0.1", 0.1, 0.1},
+		{"traceidratio", "1", 1, 1},
+		{"always_on", "", 1, 1},
+	} {
+		s, err := SamplerOf(environment(map[string]string{"OTEL_TRACES_SAMPLER": c.sampler, "OTEL_TRACES_SAMPLER_ARG": c.arg}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tele := New(Options{Sinks: []Sink{&sink{}}, Sampler: s})
+		if got := tele.Begin(nil).Share; got != c.root {
+			t.Errorf("%s %s: new trace: got %v, want %v", c.sampler, c.arg, got, c.root)
+		}
+		if got := tele.Begin(caller).Share; got != c.part {
+			t.Errorf("%s %s: trace of a caller: got %v, want %v", c.sampler, c.arg, got, c.part)
+		}
 	}
 }
 

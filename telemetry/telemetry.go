@@ -74,13 +74,16 @@ func (t *Telemetry) Begin(h http.Header) *persist.Trace {
 	if values := h["Traceparent"]; len(values) == 1 && parseParent(values[0], trace) {
 		trace.State = stateOf(h["Tracestate"])
 		trace.Sampled = t.sampler.part(trace.ID, trace.Sampled)
+		if t.sampler.alone {
+			trace.Share = t.sampler.Share()
+		}
 		return trace
 	}
 	for trace.ID == [16]byte{} { // which no trace may have
 		put(trace.ID[:8], rand.Uint64())
 		put(trace.ID[8:], rand.Uint64())
 	}
-	trace.Sampled = t.sampler.root(trace.ID)
+	trace.Sampled, trace.Share = t.sampler.root(trace.ID), t.sampler.Share()
 	return trace
 }
 

@@ -219,6 +219,11 @@ func warn(log *slog.Logger, settings *config.Settings, cfg *config.Config, liste
 			log.Warn("anyone who reaches this port may read info pages and metrics: set server.protectInfo")
 		}
 	}
+	for i := range cfg.Applications {
+		if a := &cfg.Applications[i]; a.Tenants.Claim != "" && len(cfg.JWT.Keys) == 0 {
+			log.Warn("tenants are believed from tokens that nobody verifies: configure jwt.keys, or let only a proxy that verifies them reach this port", "app", a.AppID)
+		}
+	}
 	if settings.Key == "" {
 		log.Warn("API_GATEWAY_KEY is not set: /reconfig is refused to everyone")
 	}

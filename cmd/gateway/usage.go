@@ -77,8 +77,8 @@ type capacityCommand struct {
 
 // Run prints what the capacity page shows.
 func (cmd *capacityCommand) Run(p *process) error {
-	if !(cmd.UnitTokens > 0) || !(cmd.OutputWeight > 0) {
-		return errors.New("--unit-tokens and --output-weight must be above 0")
+	if !(cmd.UnitTokens > 0 && cmd.UnitTokens <= 1e9) || !(cmd.OutputWeight > 0 && cmd.OutputWeight <= 1e9) {
+		return errors.New("--unit-tokens and --output-weight must be above 0, and at most a billion")
 	}
 	from, to, err := cmd.times(time.Now())
 	if err != nil {

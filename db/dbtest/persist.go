@@ -39,7 +39,7 @@ func record(app string, at time.Time) *persist.Record {
 			Saved: openai.Usage{
 				Reported: true, PromptTokens: 1, CompletionTokens: 1<<60 + 1, TotalTokens: 3, CachedTokens: 4, ReasoningTokens: 5, Estimated: true,
 			},
-			Priced: "gpt-4o", Cost: 1<<60 + 3, SavedCost: 1<<60 + 5, Limit: "limit-1",
+			Priced: "gpt-4o", Cost: 1<<60 + 3, SavedCost: 1<<60 + 5, Limit: "limit-1", LimitOver: "watched",
 			FinishReason: "stop", BytesIn: 1 << 33, BytesOut: 77,
 		},
 		Prompt:     json.RawMessage(`{"messages":[ {"role":"user"} ], "n":1.50}`),

@@ -25,9 +25,9 @@ const insertSQL = `INSERT INTO apigtwyprompts (exchange, timestamp_, requestid, 
 	caller, tenant, thread, own, operation, model, answered, call, stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy,
 	endpoint, attempts, durationms, firstbytems,
 	usagereported, usageestimated, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens, saved,
-	priced, cost, savedcost, limitid, finish, bytesin, bytesout)
+	priced, cost, savedcost, limitid, limitover, finish, bytesin, bytesout)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-	$27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43)
+	$27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44)
 ON CONFLICT (exchange, timestamp_) DO NOTHING`
 
 // attempt is a [persist.Attempt] as the column attempts has it.
@@ -112,7 +112,7 @@ func historyOf(id uuid.UUID, start time.Time, r *persist.Record) []any {
 		r.Stream, r.Status, text(r.Code), r.Aborted, r.Cut, r.Cached, r.CacheScore, text(r.Cache), text(r.CacheWhy),
 		endpoint, attempts, milliseconds(r.Duration), milliseconds(r.FirstByte),
 		u.Reported, u.Estimated, u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.CachedTokens, u.ReasoningTokens, savedOf(r),
-		text(r.Priced), r.Cost, r.SavedCost, text(r.Limit), text(r.FinishReason), r.BytesIn, r.BytesOut,
+		text(r.Priced), r.Cost, r.SavedCost, text(r.Limit), text(r.LimitOver), text(r.FinishReason), r.BytesIn, r.BytesOut,
 	}
 }
 
@@ -213,7 +213,7 @@ const recordSQL = `SELECT p.exchange, p.timestamp_, coalesce(p.uname, ''), p.pro
 	p.attempts, coalesce(p.durationms, 0), coalesce(p.firstbytems, 0),
 	coalesce(p.usagereported, false), coalesce(p.usageestimated, false), coalesce(p.prompttokens, 0), coalesce(p.completiontokens, 0),
 	coalesce(p.totaltokens, 0), coalesce(p.cachedtokens, 0), coalesce(p.reasoningtokens, 0), p.saved,
-	coalesce(p.priced, ''), coalesce(p.cost, 0), coalesce(p.savedcost, 0), coalesce(p.limitid, ''),
+	coalesce(p.priced, ''), coalesce(p.cost, 0), coalesce(p.savedcost, 0), coalesce(p.limitid, ''), coalesce(p.limitover, ''),
 	coalesce(p.finish, ''), coalesce(p.bytesin, 0), coalesce(p.bytesout, 0),
 	(SELECT count(*) FROM apigtwyvotes v
 		WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.caller IN ('', coalesce(p.caller, '')) AND v.up),
@@ -238,7 +238,7 @@ func (s *promptStore) Record(ctx context.Context, ref persist.Ref) (r *persist.R
 			&found.Cached, &found.CacheScore, &found.Cache, &found.CacheWhy,
 			&attempts, &lasted, &first,
 			&u.Reported, &u.Estimated, &u.PromptTokens, &u.CompletionTokens, &u.TotalTokens, &u.CachedTokens, &u.ReasoningTokens, &saved,
-			&found.Priced, &found.Cost, &found.SavedCost, &found.Limit,
+			&found.Priced, &found.Cost, &found.SavedCost, &found.Limit, &found.LimitOver,
 			&found.FinishReason, &found.BytesIn, &found.BytesOut, &found.Up, &found.Down)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

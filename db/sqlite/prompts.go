@@ -19,9 +19,9 @@ const insertRecord = `INSERT INTO apigtwyprompts (
 	requestid, aiappname, uname, timestamp_, exchange, caller, tenant, thread, own, operation, model, answered, call,
 	stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy, endpoint, attempts, durationms, firstbytems,
 	usagereported, usageestimated, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens, saved,
-	priced, cost, savedcost, limitid, finish, bytesin, bytesout, prompt, completion)
+	priced, cost, savedcost, limitid, limitover, finish, bytesin, bytesout, prompt, completion)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-		?, ?, ?, ?, ?, ?, ?, ?)
+		?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (exchange, timestamp_) DO NOTHING`
 
 // Insert implements persist.Store. SQLite takes whatever a record holds: none
@@ -59,7 +59,7 @@ func row(r *persist.Record) []any {
 		r.Stream, r.Status, r.Code, r.Aborted, r.Cut, r.Cached, r.CacheScore, r.Cache, r.CacheWhy, endpoint, attemptsText(r.Attempts),
 		millis(r.Duration), millis(r.FirstByte),
 		u.Reported, u.Estimated, u.PromptTokens, u.CompletionTokens, u.TotalTokens, u.CachedTokens, u.ReasoningTokens, savedText(r),
-		r.Priced, r.Cost, r.SavedCost, r.Limit, r.FinishReason, r.BytesIn, r.BytesOut, textOrNull(r.Prompt), textOrNull(r.Completion),
+		r.Priced, r.Cost, r.SavedCost, r.Limit, r.LimitOver, r.FinishReason, r.BytesIn, r.BytesOut, textOrNull(r.Prompt), textOrNull(r.Completion),
 	}
 }
 
@@ -76,7 +76,7 @@ const selectRecord = `SELECT
 	uname, timestamp_, exchange, caller, tenant, thread, own, operation, model, answered, call,
 	stream, status, code, aborted, cut, cached, cachescore, cache, cachewhy, attempts, durationms, firstbytems,
 	usagereported, usageestimated, prompttokens, completiontokens, totaltokens, cachedtokens, reasoningtokens, coalesce(saved, '{}'),
-	priced, cost, savedcost, limitid, finish, bytesin, bytesout, prompt, completion,
+	priced, cost, savedcost, limitid, limitover, finish, bytesin, bytesout, prompt, completion,
 	(SELECT count(*) FROM apigtwyvotes v
 		WHERE v.aiappname = p.aiappname AND v.requestid = p.requestid AND v.caller IN ('', p.caller) AND v.up),
 	(SELECT count(*) FROM apigtwyvotes v
@@ -97,7 +97,7 @@ func (p *prompts) Record(ctx context.Context, ref persist.Ref) (*persist.Record,
 		&r.User, &start, &r.ID, &r.Caller, &r.Tenant, &r.Thread, &r.Own, &r.Operation, &r.Model, &r.Answered, &r.Call,
 		&r.Stream, &r.Status, &r.Code, &r.Aborted, &r.Cut, &r.Cached, &r.CacheScore, &r.Cache, &r.CacheWhy, &attempts, &duration, &firstByte,
 		&u.Reported, &u.Estimated, &u.PromptTokens, &u.CompletionTokens, &u.TotalTokens, &u.CachedTokens, &u.ReasoningTokens, &saved,
-		&r.Priced, &r.Cost, &r.SavedCost, &r.Limit, &r.FinishReason, &r.BytesIn, &r.BytesOut, &prompt, &completion, &r.Up, &r.Down,
+		&r.Priced, &r.Cost, &r.SavedCost, &r.Limit, &r.LimitOver, &r.FinishReason, &r.BytesIn, &r.BytesOut, &prompt, &completion, &r.Up, &r.Down,
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, persist.ErrNotFound

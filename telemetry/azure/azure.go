@@ -56,6 +56,7 @@ type Sink struct {
 	metrics metrics
 	share   float64 // of requests are sampled, about
 	owed    float64 // of the gateway's own calls, by share
+	passed  int     // own calls since the last that was sent
 
 	configured, url string // to post to; url is where redirects led
 	zip             *gzip.Writer
@@ -102,8 +103,8 @@ func Open(o Options) (*Sink, error) {
 func (s *Sink) Send(ctx context.Context, batch []*persist.Exchange) {
 	for _, x := range batch {
 		s.metrics.observe(x)
-		if s.sampled(x) {
-			s.exchange(x)
+		if share := s.sampled(x); share > 0 {
+			s.exchange(x, share)
 		}
 	}
 	now := s.now()
@@ -117,24 +118,27 @@ func (s *Sink) Send(ctx context.Context, batch []*persist.Exchange) {
 }
 
 // sampled chooses what is sent beside metrics. Calls of the gateway's own
-// belong to no trace: as large a share of them is sent as of requests.
-func (s *Sink) sampled(x *persist.Exchange) bool {
+// belong to no trace: as large a share of them is sent as of requests. It
+// returns one part in as many as the exchange stands for; 0 when it is not sent.
+func (s *Sink) sampled(x *persist.Exchange) float64 {
 	const weight = 1. / 128 // of a request in share
 	switch {
 	case x.Trace != nil && x.Trace.Sampled:
 		s.share += (1 - s.share) * weight
-		return true
+		return cmp.Or(x.Trace.Share, 1)
 	case x.Trace != nil:
 		s.share -= s.share * weight
-		return false
+		return 0
 	case !x.Own:
-		return false
+		return 0
 	}
+	s.passed++
 	if s.owed += s.share; s.owed < 1 {
-		return false
+		return 0
 	}
-	s.owed--
-	return true
+	share := 1 / float64(s.passed)
+	s.owed, s.passed = s.owed-1, 0
+	return share
 }
 
 // Close sends what waits, though the service may have asked for a pause: there

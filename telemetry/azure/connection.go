@@ -58,7 +58,7 @@ func parseConnection(s string) (connection, error) {
 		endpoint = classic
 	}
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || strings.ContainsAny(endpoint, "?#") ||
 		name == "EndpointSuffix" && u.Path != "" {
 		return connection{}, fmt.Errorf("%s does not make an http or https URL without user, query and fragment", name)
 	}

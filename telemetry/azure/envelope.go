@@ -48,14 +48,18 @@ func newHead(key string, o Options) head {
 	}
 }
 
-// begin writes an envelope up to its tags, which it leaves open.
-func (h *head) begin(l *line, kind string, at time.Time) {
+// begin writes an envelope up to its tags, which it leaves open. The item
+// stands for 1/share items, in which the service counts.
+func (h *head) begin(l *line, kind string, at time.Time, share float64) {
 	b := append((*l)[:0], h.name...)
 	b = append(b, kind...)
 	b = append(b, `","time":"`...)
 	b = at.UTC().AppendFormat(b, "2006-01-02T15:04:05.0000000Z")
-	b = append(b, '"', ',')
-	*l = append(b, h.key...)
+	*l = append(b, '"', ',')
+	if share < 1 { // 100 is what it is without
+		l.number("sampleRate", 100*share)
+	}
+	*l = append(*l, h.key...)
 }
 
 // data writes the beginning of the item's data.
@@ -77,13 +81,14 @@ func (s *Sink) end(of *fate) {
 // operation is what correlates the items of a request.
 type operation struct {
 	id, parent string
-	name       string // of the request, such as POST /lb/:app
+	name       string  // of the request, such as POST /lb/:app
+	share      float64 // the item stands for 1/share
 }
 
 // begin writes an envelope up to the item's own members.
 func (s *Sink) begin(kind string, at time.Time, op operation) *line {
 	l := &s.line
-	s.head.begin(l, strings.TrimSuffix(kind, "Data"), at)
+	s.head.begin(l, strings.TrimSuffix(kind, "Data"), at, op.share)
 	l.text("ai.operation.id", op.id, 128)
 	l.text("ai.operation.parentId", op.parent, 128)
 	l.text("ai.operation.name", op.name, nameMost)
@@ -94,11 +99,11 @@ func (s *Sink) begin(kind string, at time.Time, op operation) *line {
 
 // exchange writes the items of a request: itself, its calls, and what went
 // wrong. A call of the gateway's own is part of no request.
-func (s *Sink) exchange(x *persist.Exchange) {
+func (s *Sink) exchange(x *persist.Exchange, share float64) {
 	of := &fate{}
-	op := operation{}
+	op := operation{share: share}
 	if t := x.Trace; t != nil {
-		op = operation{hex.EncodeToString(t.ID[:]), idOf(t.Parent), nameOf(t)}
+		op.id, op.parent, op.name = hex.EncodeToString(t.ID[:]), idOf(t.Parent), nameOf(t)
 		if !x.Own {
 			s.request(x, op, of)
 			op.parent = idOf(t.Span)
@@ -131,6 +136,7 @@ func (s *Sink) request(x *persist.Exchange, op operation, of *fate) {
 	l.text("cache", x.Cache, chosenMost)
 	l.text("cacheWhy", x.CacheWhy, chosenMost)
 	l.text("limit", x.Limit, chosenMost)
+	l.text("limitOver", x.LimitOver, chosenMost)
 	l.text("model", x.Model, chosenMost)
 	l.text("answeredBy", x.Answered, chosenMost)
 	l.text("usage", persist.KindOf(x), chosenMost)

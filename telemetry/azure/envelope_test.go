@@ -92,6 +92,7 @@ func TestFaultsAreExceptions(t *testing.T) {
 		{"the client left", func(x *persist.Exchange) { x.Aborted = true }, "", true},
 		{"the client's mistake", func(x *persist.Exchange) { x.Status, x.Code = 400, "invalidPayload" }, "", false},
 		{"a limit", func(x *persist.Exchange) { x.Status, x.Code, x.Limit = 429, "tooManyRequests", "support-tpm" }, "", false},
+		{"a limit that observes", func(x *persist.Exchange) { x.LimitOver = "support-day" }, "", true},
 		{"the endpoint's own error", func(x *persist.Exchange) { x.Status = 500 }, "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,8 +102,8 @@ func TestFaultsAreExceptions(t *testing.T) {
 			if got := *in.of("RequestData")[0].request.Success; got != c.succeeded {
 				t.Errorf("got success %v", got)
 			}
-			if got := in.of("RequestData")[0].request.Properties["limit"]; got != x.Limit {
-				t.Errorf("got limit %q", got)
+			if got := in.of("RequestData")[0].request.Properties; got["limit"] != x.Limit || got["limitOver"] != x.LimitOver {
+				t.Errorf("got limit %q, over %q", got["limit"], got["limitOver"])
 			}
 			found := in.of("ExceptionData")
 			if c.kind == "" {
@@ -195,7 +196,7 @@ func TestHostileValuesMakeValidItems(t *testing.T) {
 		long := strings.Repeat(c, 10_000)
 		x := failedOver()
 		x.RequestID, x.App, x.Caller, x.Tenant, x.Thread, x.Model, x.Answered = long, long, long, long, long, long, long
-		x.Cache, x.CacheWhy, x.Limit, x.FinishReason, x.Operation = long, long, long, long, long
+		x.Cache, x.CacheWhy, x.Limit, x.LimitOver, x.FinishReason, x.Operation = long, long, long, long, long, long
 		x.Attempts[0].ID, x.Attempts[0].Host, x.Attempts[0].Fault = long, "h"+long, long
 		x.Attempts[0].Told = persist.Told{Region: long, RequestID: long, RemainingRequests: long, RemainingTokens: long, Took: long}
 		x.Trace.Prompt, x.Trace.Completion = []byte(long), []byte(long)
@@ -228,27 +229,6 @@ func TestOwnCallsAreDependenciesOfOperationsOfTheirOwn(t *testing.T) {
 	}
 	if len(ids) != 4 {
 		t.Errorf("got ids %v", ids)
-	}
-}
-
-func TestOnlySampledRequestsAreSent(t *testing.T) {
-	var batch []*persist.Exchange
-	for i := range 20_000 {
-		x := simple(i)
-		x.Attempts = nil
-		x.Trace.Sampled = i%10 == 0
-		own := &persist.Exchange{Own: true, Operation: "embeddings", Start: begin, Attempts: failedOver().Attempts[:1], RequestID: "own"}
-		batch = append(batch, x, own)
-	}
-	untraced := failedOver()
-	untraced.Trace = nil
-	in := sent(t, Options{}, append(batch, untraced)...)
-	if got := len(in.of("RequestData")); got != 2000 {
-		t.Errorf("got %d requests, want 2000", got)
-	}
-	// The share is learnt, so the first have a larger one.
-	if got := len(in.of("RemoteDependencyData")); got < 1800 || got > 2400 {
-		t.Errorf("got %d own calls of 20,000, want about as large a share as of requests", got)
 	}
 }
 

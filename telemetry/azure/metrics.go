@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aigateway/persist"
+	"aigateway/telemetry"
 )
 
 const (
@@ -20,8 +21,8 @@ const (
 	namespace = "aigateway"
 )
 
-// series is what a measurement counts under. Model is the one that answered:
-// those that clients ask for are theirs to choose.
+// series is what a measurement counts under. Model is the one that answered, or
+// the configured one: those that clients ask for are theirs to choose.
 type series struct {
 	name, app  string
 	key, value string // of the second dimension
@@ -46,7 +47,7 @@ func (m *metrics) observe(x *persist.Exchange) {
 		m.add(series{"Requests", x.App, "Status", strconv.Itoa(x.Status/100) + "xx"}, 1)
 	}
 	if u := &x.Usage; u.Reported || u.Estimated {
-		model := cmp.Or(x.Answered, x.Priced, "unknown")
+		model := cmp.Or(x.Answered, telemetry.Configured(x), "unknown")
 		m.add(series{"Prompt Tokens", x.App, "Model", model}, float64(u.PromptTokens))
 		m.add(series{"Completion Tokens", x.App, "Model", model}, float64(u.CompletionTokens))
 		m.add(series{"Total Tokens", x.App, "Model", model}, float64(u.TotalTokens))
@@ -89,7 +90,7 @@ func (s *Sink) measure(now time.Time) {
 // metric writes a MetricData: an aggregation, whose value is the sum.
 func (s *Sink) metric(of series, sum *sum) {
 	l := &s.line
-	s.head.begin(l, "Metric", s.metrics.since)
+	s.head.begin(l, "Metric", s.metrics.since, 1)
 	l.shut() // tags
 	s.head.data(l, "MetricData")
 	*l = append(*l, `"metrics":[{`...)

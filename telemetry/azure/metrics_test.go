@@ -28,7 +28,7 @@ func TestMetricsCountAllEachMinute(t *testing.T) {
 	unsampled.Trace.Sampled = false
 	unsampled.Usage = openai.Usage{Estimated: true, PromptTokens: 20, CompletionTokens: 5, TotalTokens: 25}
 	refused.Status, refused.Usage = 429, openai.Usage{}
-	own.Own, own.Trace, own.Answered, own.Priced = true, nil, "", "ada"
+	own.Own, own.Trace, own.Answered, own.Model = true, nil, "", "ada"
 	own.Usage = openai.Usage{Reported: true, PromptTokens: 8, TotalTokens: 8}
 	cached.App, cached.Cached, cached.Usage, cached.Saved = "", true, openai.Usage{}, cached.Usage
 	s.Send(t.Context(), []*persist.Exchange{failedOver(), unsampled, refused, own, cached})
@@ -58,6 +58,24 @@ func TestMetricsCountAllEachMinute(t *testing.T) {
 	s.Send(t.Context(), nil)
 	if got := len(in.of("MetricData")); got != len(want) {
 		t.Errorf("got %d metrics after a minute without requests", got-len(want))
+	}
+}
+
+func TestClientsDoNotChooseTheModelOfMetrics(t *testing.T) {
+	in := newStandIn(t)
+	s := in.open(Options{})
+	configured, invented := failedOver(), failedOver()
+	configured.Answered, configured.Model, configured.Trace.Model = "", "invented-1", "gpt-4o"
+	invented.Answered, invented.Model, invented.Priced = "", "invented-2", "gpt-4o: 2.5/2.5/10"
+	s.Send(t.Context(), []*persist.Exchange{configured, invented})
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := in.measured()
+	for _, name := range []string{"Total Tokens support gpt-4o", "Total Tokens support unknown"} {
+		if got[name][0] != 200 {
+			t.Errorf("%s: got %v in %v", name, got[name], got)
+		}
 	}
 }
 

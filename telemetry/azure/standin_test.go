@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -127,7 +127,9 @@ type envelope struct {
 	Time string
 	IKey string
 	Tags map[string]string
-	Data struct {
+	// SampleRate is a percentage; nil means 100.
+	SampleRate *float64
+	Data       struct {
 		BaseType string
 		BaseData json.RawMessage
 	}
@@ -192,7 +194,7 @@ var tagLengths = map[string]int{
 
 // members are the names that the schema has, which are in one case only.
 var members = []string{
-	"ver", "name", "time", "iKey", "tags", "data", "baseType", "baseData", "properties", "measurements",
+	"ver", "name", "time", "sampleRate", "iKey", "tags", "data", "baseType", "baseData", "properties", "measurements",
 	"id", "duration", "responseCode", "success", "url", "resultCode", "type", "target",
 	"exceptions", "typeName", "message", "hasFullStack", "parsedStack", "level", "method", "assembly", "severityLevel", "problemId",
 	"metrics", "ns", "kind", "value", "count", "min", "max",
@@ -274,6 +276,9 @@ func (in *standIn) check(raw []byte) (e envelope) {
 		bad("ver %d, key %s, name %s", e.Ver, e.IKey, e.Name)
 	}
 	form("time", e.Time, timeForm)
+	if r := e.SampleRate; r != nil && (!(*r > 0 && *r < 100) || e.Data.BaseType == "MetricData") {
+		bad("a sample rate of %v of %s", *r, e.Data.BaseType)
+	}
 	for _, tag := range []string{"ai.cloud.role", "ai.internal.sdkVersion"} {
 		needed(tag, e.Tags[tag], tagLengths[tag])
 	}
@@ -373,6 +378,14 @@ func (in *standIn) check(raw []byte) (e envelope) {
 	return e
 }
 
+// represented is how many items the service takes an accepted one for.
+func (e *envelope) represented() float64 {
+	if e.SampleRate == nil {
+		return 1
+	}
+	return math.Round(100 / *e.SampleRate)
+}
+
 // of returns what was accepted of a type.
 func (in *standIn) of(kind string) []envelope {
 	in.mu.Lock()
@@ -384,17 +397,4 @@ func (in *standIn) of(kind string) []envelope {
 		}
 	}
 	return found
-}
-
-// clock is a clock that tests move.
-type clock struct{ at time.Time }
-
-func newClock() *clock                 { return &clock{begin} }
-func (c *clock) now() time.Time        { return c.at }
-func (c *clock) pass(by time.Duration) { c.at = c.at.Add(by) }
-
-// logged returns a log and what was written to it.
-func logged() (*slog.Logger, *bytes.Buffer) {
-	var b bytes.Buffer
-	return slog.New(slog.NewTextHandler(&b, nil)), &b
 }

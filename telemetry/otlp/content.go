@@ -33,33 +33,44 @@ type part struct {
 	Response  *string         `json:"response,omitempty"`
 }
 
-// messages writes what was said. What is too long is left out whole, as half a
-// conversation is no JSON.
-func (w *wire) messages(x *persist.Exchange) {
+// content writes what was said, and what the model was told about its tools.
+// What is too long is left out whole, as half a conversation is no JSON.
+func (w *wire) content(x *persist.Exchange) {
 	if x.Operation == "embeddings" {
 		return // no messages
 	}
-	w.content("gen_ai.input.messages", said(x.Trace.Prompt, input))
-	w.content("gen_ai.output.messages", said(x.Trace.Completion, output))
+	prompt, whole := parse(x.Trace.Prompt)
+	completion, too := parse(x.Trace.Completion)
+	whole = whole && too
+	whole = write(w, "gen_ai.system_instructions", instructions(prompt)) && whole
+	whole = write(w, "gen_ai.tool.definitions", tools(prompt)) && whole
+	whole = write(w, "gen_ai.input.messages", input(prompt)) && whole
+	whole = write(w, "gen_ai.output.messages", output(completion)) && whole
+	w.flag("gateway.content.omitted", !whole)
 }
 
-func (w *wire) content(key string, messages []message) {
-	if len(messages) == 0 {
-		return
+// write adds a list as JSON, and reports whether it is not too long.
+func write[T any](w *wire, key string, list []T) bool {
+	if len(list) == 0 {
+		return true
 	}
-	text, err := json.Marshal(messages)
+	text, err := json.Marshal(list)
 	if err != nil || len(text) > contentMost || !utf8.Valid(text) {
-		w.flag("gateway.content.omitted", true)
-		return
+		return false
 	}
 	w.whole(key, string(text))
+	return true
 }
 
-func said(body []byte, read func(gjson.Result) []message) []message {
-	if len(body) == 0 || len(body) > 4*contentMost || !gjson.ValidBytes(body) {
-		return nil
+// parse reports false for what is too long to be read. What is no JSON is empty.
+func parse(body []byte) (gjson.Result, bool) {
+	if len(body) > 4*contentMost {
+		return gjson.Result{}, false
 	}
-	return read(gjson.ParseBytes(body))
+	if !gjson.ValidBytes(body) {
+		return gjson.Result{}, true
+	}
+	return gjson.ParseBytes(body), true
 }
 
 // input reads the body of a request: of chat, of completions, or of responses.
@@ -67,10 +78,8 @@ func input(body gjson.Result) (all []message) {
 	list := body
 	if body.IsObject() {
 		list = body.Get("messages")
-		for _, name := range []string{"instructions", "prompt", "input"} {
+		for _, name := range []string{"prompt", "input"} {
 			switch given := body.Get(name); {
-			case given.Type == gjson.String && name == "instructions":
-				all = append(all, message{Role: "system", Parts: []part{text(given.Str)}})
 			case given.Type == gjson.String:
 				all = append(all, message{Role: "user", Parts: []part{text(given.Str)}})
 			case given.IsArray() && !list.Exists():

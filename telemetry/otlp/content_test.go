@@ -47,7 +47,7 @@ func TestContentHasTheConventionsForm(t *testing.T) {
 		{
 			"responses", `{"instructions":"Be brief.","input":"Hi"}`,
 			`{"output":[{"type":"reasoning"},{"type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"Hello"}]}]}`,
-			`[{"role":"system","parts":[{"type":"text","content":"Be brief."}]},{"role":"user","parts":[{"type":"text","content":"Hi"}]}]`,
+			`[{"role":"user","parts":[{"type":"text","content":"Hi"}]}]`,
 			`[{"role":"assistant","parts":[{"type":"text","content":"Hello"}],"finish_reason":"stop"}]`,
 		},
 		{
@@ -117,11 +117,30 @@ func TestContentStaysUnlessSwitchedOn(t *testing.T) {
 }
 
 func TestLongContentIsLeftOut(t *testing.T) {
-	x := failedOver()
-	x.Trace.Prompt = []byte(`{"messages":[{"role":"user","content":"` + strings.Repeat("a", contentMost) + `"}]}`)
-	x.Trace.Completion = []byte(someAnswer)
-	got := pairs(exported(t, Options{Content: true}, x)[2].Attributes)
-	if got["gen_ai.input.messages"] != nil || got["gateway.content.omitted"] != true || got["gen_ai.output.messages"] == nil {
-		t.Errorf("got omitted %v", got["gateway.content.omitted"])
+	long := strings.Repeat("a", contentMost)
+	for _, c := range []struct {
+		name, prompt, completion string
+		input, tools, output     bool // what is there all the same
+	}{
+		{"prompt", `{"messages":[{"role":"user","content":"` + long + `"}],"tools":[{"type":"web_search"}]}`, someAnswer, false, true, true},
+		{"both", `{"messages":[{"role":"user","content":"` + long + `"}]}`, `{"choices":[{"message":{"content":"` + long + `"}}]}`, false, false, false},
+		{"tools", `{"prompt":"Hi","functions":[{"name":"f","description":"` + long + `"}]}`, someAnswer, true, false, true},
+		{"too long to be read", `{"messages":[{"role":"user","content":"` + strings.Repeat(long, 4) + `"}]}`, someAnswer, false, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x := failedOver()
+			x.Trace.Prompt, x.Trace.Completion = []byte(c.prompt), []byte(c.completion)
+			got := pairs(exported(t, Options{Content: true}, x)[2].Attributes)
+			if got["gateway.content.omitted"] != true {
+				t.Error("nothing says that content was left out")
+			}
+			for key, want := range map[string]bool{
+				"gen_ai.input.messages": c.input, "gen_ai.tool.definitions": c.tools, "gen_ai.output.messages": c.output,
+			} {
+				if _, there := got[key]; there != want {
+					t.Errorf("%s: got %v", key, there)
+				}
+			}
+		})
 	}
 }

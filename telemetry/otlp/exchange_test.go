@@ -17,7 +17,7 @@ func failedOver() *persist.Exchange {
 		RequestID: "req-1", App: "support", Caller: "web", Tenant: "blue", User: "u-7", Thread: "thread-1",
 		Operation: "chat", Model: "gpt-4o", Answered: "gpt-4o-2024-08-06", Stream: true,
 		Start: begin, Duration: 1500 * time.Millisecond, FirstByte: 700 * time.Millisecond,
-		Status: 200, Cache: "miss", CacheWhy: "nothing near",
+		Status: 200, LimitOver: "support-day", Cache: "miss", CacheWhy: "nothing near",
 		Attempts: []persist.Attempt{
 			{
 				Endpoint: 0, ID: "ptu", Status: 429, Start: begin.Add(10 * time.Millisecond), Duration: 90 * time.Millisecond,
@@ -36,7 +36,7 @@ func failedOver() *persist.Exchange {
 			ID: [16]byte{0xab, 15: 1}, Span: [8]byte{9}, Parent: [8]byte{8}, Sampled: true, State: "vendor=x",
 			Method: "POST", Route: "/lb/:app",
 			Asked:  [][2]string{{"temperature", "0.7"}, {"max_tokens", "500"}, {"stop", `["\n\n"]`}, {"seed", "7"}, {"n", "2"}},
-			Chunks: 81,
+			Chunks: 81, ResponseID: "chatcmpl-1", Fingerprint: "fp_1", ServiceTier: "default",
 		},
 	}
 }

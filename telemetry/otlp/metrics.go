@@ -49,13 +49,14 @@ type metrics struct {
 	since    time.Time  // what the sums are since
 	calls    map[call]*callSums
 	requests map[request]*sum
+	names    names
 }
 
-// call is what the metrics of calls are told apart by. The model is the one that
-// answered: those that clients ask for are theirs to choose.
+// call is what the metrics of calls are told apart by.
 type call struct {
-	operation, host, model, fault string
-	other                         bool // beyond setsMost
+	operation, provider, host, fault string
+	asked, answered                  string // models
+	other                            bool   // beyond setsMost
 }
 
 type callSums struct{ duration, firstChunk, perChunk, input, output sum }
@@ -71,7 +72,7 @@ func newMetrics(exporter sdk.Exporter, res *resource.Resource, o Options) *metri
 	m := &metrics{
 		now: o.Now, version: o.Version, scheme: o.Scheme, since: o.Now(),
 		temporality: exporter.Temporality(sdk.InstrumentKindHistogram),
-		calls:       map[call]*callSums{}, requests: map[request]*sum{},
+		calls:       map[call]*callSums{}, requests: map[request]*sum{}, names: names{},
 	}
 	reader := sdk.NewPeriodicReader(exporter, sdk.WithProducer(m))
 	m.provider = sdk.NewMeterProvider(sdk.WithReader(reader), sdk.WithResource(res))
@@ -93,11 +94,13 @@ func (m *metrics) observe(batch []*persist.Exchange) {
 }
 
 func (m *metrics) observeCalls(x *persist.Exchange, operation string) {
+	asked := m.names.asked(x)
 	for i := range x.Attempts {
 		a, last := &x.Attempts[i], i == len(x.Attempts)-1
-		key := call{operation: operation, host: a.Host, fault: faultOf(x, i)}
+		address, _ := addressOf(a.Host)
+		key := call{operation: operation, provider: providerOf(x, address), host: a.Host, fault: faultOf(x, i), asked: asked}
 		if last && a.Status < 400 {
-			key.model = clean(x.Answered)
+			key.answered = clean(x.Answered)
 		}
 		of := m.ofCall(key)
 		of.duration.add(operationDuration.bounds, a.Duration.Seconds(), 1)
@@ -174,9 +177,10 @@ func newCallSums(key call) *callSums {
 		address, port := addressOf(key.host)
 		set = []attribute.KeyValue{
 			attribute.String("gen_ai.operation.name", key.operation),
-			attribute.String("gen_ai.provider.name", providerOf(address)),
+			attribute.String("gen_ai.provider.name", key.provider),
 		}
-		set = appendText(set, "gen_ai.response.model", key.model)
+		set = appendText(set, "gen_ai.request.model", key.asked)
+		set = appendText(set, "gen_ai.response.model", key.answered)
 		set = appendText(set, "server.address", address)
 		set = appendText(set, "error.type", key.fault)
 		if port != 0 {

@@ -88,11 +88,11 @@ func TestMetricsHaveTheConventionsForm(t *testing.T) {
 	}{
 		{
 			"gen_ai.client.operation.duration",
-			[]string{"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.response.model", "server.address", "server.port", "error.type"},
+			[]string{"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model", "server.address", "server.port", "error.type"},
 			map[string]point{
-				"chat azure.ai.openai <nil> one.openai.azure.com 443 429 ":       {2, 0.18},
-				"chat openai gpt-4o-2024-08-06 api.openai.com 443 <nil> ":        {2, 2.78},
-				"embeddings azure.ai.openai ada one.openai.azure.com 443 <nil> ": {1, 1},
+				"chat azure.ai.openai gpt-4o <nil> one.openai.azure.com 443 429 ":      {2, 0.18},
+				"chat openai gpt-4o gpt-4o-2024-08-06 api.openai.com 443 <nil> ":       {2, 2.78},
+				"embeddings azure.ai.openai <nil> ada one.openai.azure.com 443 <nil> ": {1, 1},
 			},
 		},
 		{

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tidwall/gjson"
+
 	"aigateway/persist"
 )
 
@@ -50,15 +52,41 @@ func apiOf(x *persist.Exchange) string {
 	return ""
 }
 
-// providerOf is gen_ai.provider.name: what is not Azure's is OpenAI, or
-// compatible with it.
-func providerOf(address string) string {
-	for _, azure := range []string{".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com", ".openai.azure.us", ".openai.azure.cn"} {
-		if strings.HasSuffix(address, azure) {
-			return "azure.ai.openai"
+// providerOf is gen_ai.provider.name: by the application's kind, which knows
+// Azure behind a proxy and a private name too, else by the endpoint's address.
+// What is not Azure's is OpenAI, or compatible with it.
+func providerOf(x *persist.Exchange, address string) string {
+	const azure = "azure.ai.openai"
+	if x.Trace != nil && x.Trace.System == "azure_oai" {
+		return azure
+	}
+	for _, domain := range []string{".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com", ".openai.azure.us", ".openai.azure.cn"} {
+		if strings.HasSuffix(address, domain) {
+			return azure
 		}
 	}
 	return "openai"
+}
+
+// outputOf is gen_ai.output.type: what kind of answer is asked for; empty when
+// the request does not say. format is the JSON value of response_format, which
+// of sound and pictures is another thing.
+func outputOf(x *persist.Exchange, format string) string {
+	switch {
+	case strings.HasPrefix(x.Operation, "images/"):
+		return "image"
+	case x.Operation == "audio/speech":
+		return "speech"
+	case x.Operation != "chat" && x.Operation != "responses":
+		return ""
+	}
+	switch gjson.Parse(format).Str {
+	case "json_object", "json_schema":
+		return "json"
+	case "text":
+		return "text"
+	}
+	return ""
 }
 
 // addressOf splits an endpoint's host:port; port is 0 when there is none.

@@ -47,6 +47,7 @@ func (w *wire) server(x *persist.Exchange, scheme string, content bool) {
 	w.text("gateway.tenant", x.Tenant)
 	w.text("gateway.error.code", x.Code)
 	w.text("gateway.limit", x.Limit)
+	w.text("gateway.limit.over", x.LimitOver)
 	w.text("gateway.cache", x.Cache)
 	w.text("gateway.cache.why", x.CacheWhy)
 	if x.Cached {
@@ -64,7 +65,7 @@ func (w *wire) server(x *persist.Exchange, scheme string, content bool) {
 	w.flag("gateway.aborted", x.Aborted)
 	w.flag("gateway.cut", x.Cut)
 	if content && len(x.Attempts) == 0 { // else the call's span has it
-		w.messages(x)
+		w.content(x)
 	}
 	verb := method
 	if verb == "_OTHER" {
@@ -109,12 +110,12 @@ func (w *wire) attempt(x *persist.Exchange, i int, content bool) {
 		w.end("call", x.Call, fault != "")
 		return
 	}
-	w.text("gen_ai.provider.name", providerOf(address))
+	w.text("gen_ai.provider.name", providerOf(x, address))
 	if last && a.Status < 400 {
 		w.answered(x, a)
 	}
 	if last && content {
-		w.messages(x)
+		w.content(x)
 	}
 	w.end(verb, x.Model, fault != "")
 }
@@ -150,10 +151,10 @@ func (w *wire) ask(x *persist.Exchange) {
 	w.text("openai.api.type", apiOf(x))
 	w.text("gen_ai.request.model", x.Model)
 	w.flag("gen_ai.request.stream", x.Stream)
-	limited := false
+	limited, format := false, ""
 	for _, member := range x.Trace.Asked {
 		switch name, value := member[0], member[1]; name {
-		case "temperature", "top_p", "frequency_penalty", "presence_penalty":
+		case "temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty":
 			if n, err := strconv.ParseFloat(value, 64); err == nil {
 				w.real("gen_ai.request."+name, n)
 			}
@@ -175,9 +176,14 @@ func (w *wire) ask(x *persist.Exchange) {
 		case "encoding_format":
 			w.strings("gen_ai.request.encoding_formats", value)
 		case "service_tier":
-			w.text("openai.request.service_tier", gjson.Parse(value).Str)
+			if tier := gjson.Parse(value).Str; tier != "auto" {
+				w.text("openai.request.service_tier", tier)
+			}
+		case "response_format":
+			format = value
 		}
 	}
+	w.text("gen_ai.output.type", outputOf(x, format))
 }
 
 func isCount(s string) bool {
@@ -201,6 +207,9 @@ func (w *wire) strings(key, value string) {
 // answered writes what came back.
 func (w *wire) answered(x *persist.Exchange, a *persist.Attempt) {
 	w.text("gen_ai.response.model", x.Answered)
+	w.text("gen_ai.response.id", x.Trace.ResponseID)
+	w.text("openai.response.system_fingerprint", x.Trace.Fingerprint)
+	w.text("openai.response.service_tier", x.Trace.ServiceTier)
 	if x.FinishReason != "" {
 		w.texts("gen_ai.response.finish_reasons", x.FinishReason)
 	}

@@ -7,7 +7,8 @@ ALTER TABLE apigtwyprompts
 	ADD COLUMN IF NOT EXISTS priced text,
 	ADD COLUMN IF NOT EXISTS cost bigint,
 	ADD COLUMN IF NOT EXISTS savedcost bigint,
-	ADD COLUMN IF NOT EXISTS limitid text;
+	ADD COLUMN IF NOT EXISTS limitid text,
+	ADD COLUMN IF NOT EXISTS limitover text;
 
 -- One row of each exchange, with nothing of what was said: who used how much
 -- of what. Costs are billionths of the price catalogue's currency. Texts are

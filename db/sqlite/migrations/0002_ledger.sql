@@ -7,6 +7,7 @@ ALTER TABLE apigtwyprompts ADD COLUMN priced TEXT NOT NULL DEFAULT '';
 ALTER TABLE apigtwyprompts ADD COLUMN cost INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE apigtwyprompts ADD COLUMN savedcost INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE apigtwyprompts ADD COLUMN limitid TEXT NOT NULL DEFAULT '';
+ALTER TABLE apigtwyprompts ADD COLUMN limitover TEXT NOT NULL DEFAULT '';
 
 -- One row of each exchange, with nothing of what was said: who used how much
 -- of what. Costs are billionths of the price catalogue's currency. Texts are
