@@ -151,6 +151,6 @@ func (p *pipe) end(ctx context.Context) {
 	p.dropped.Add(int64(left))
 	err := p.sink.Close(ctx)
 	if left > 0 || err != nil {
-		p.log.Warn("telemetry was not sent whole at the end", "exchanges", left, "error", err)
+		p.log.Warn("telemetry was not sent whole at the end", "exchanges", left, "error", Discreet(err))
 	}
 }

@@ -294,7 +294,7 @@ func callOf(x *persist.Exchange) string {
 	if x.Operation == "other" || x.Operation == "" {
 		return strings.TrimSpace("call " + x.Call)
 	}
-	return cmp.Or(strings.TrimSpace(x.Operation+" "+x.Model), "call")
+	return strings.TrimSpace(telemetry.Operation(x) + " " + x.Model)
 }
 
 // targetOf is an endpoint's host; the ports that schemes have are left out.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"aigateway/telemetry"
 )
 
 const (
@@ -214,14 +216,14 @@ func (s *Sink) track(ctx context.Context, body []byte) (answer, error) {
 func (s *Sink) once(ctx context.Context, body []byte) (a answer, location string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, "", fmt.Errorf("making a post: %w", err)
+		return answer{}, "", fmt.Errorf("making a post: %w", telemetry.Discreet(err))
 	}
 	req.Header.Set("Content-Type", "application/x-json-stream")
 	req.Header.Set("Content-Encoding", "gzip")
 	req.Header.Set("User-Agent", s.agent)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return answer{}, "", err
+		return answer{}, "", telemetry.Discreet(err)
 	}
 	defer resp.Body.Close()
 	// What cannot be read whole is no JSON, which only 206 needs.

@@ -14,6 +14,17 @@ func (l Lookup) value(name string) string {
 	return strings.TrimSpace(v)
 }
 
+// either reads a variable of the exporter: that of a signal, else that of all.
+// It returns the name of the one that counts too.
+func (l Lookup) either(signal, setting string) (name, value string) {
+	name = "OTEL_EXPORTER_OTLP_" + signal + "_" + setting
+	if v := l.value(name); v != "" {
+		return name, v
+	}
+	name = "OTEL_EXPORTER_OTLP_" + setting
+	return name, l.value(name)
+}
+
 // The signals, as their variables name them.
 const (
 	signalTraces  = "TRACES"
@@ -34,7 +45,8 @@ func wants(lookup Lookup, signal string) bool {
 	if strings.EqualFold(lookup.value("OTEL_SDK_DISABLED"), "true") || strings.EqualFold(lookup.value("OTEL_"+signal+"_EXPORTER"), "none") {
 		return false
 	}
-	return cmp.Or(lookup.value("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT"), lookup.value("OTEL_EXPORTER_OTLP_ENDPOINT")) != ""
+	_, endpoint := lookup.either(signal, "ENDPOINT")
+	return endpoint != ""
 }
 
 // The transports.
@@ -49,11 +61,8 @@ func transport(lookup Lookup, signal string) (string, error) {
 	if v := lookup.value(exporter); v != "" && v != "otlp" {
 		return "", fmt.Errorf("%s: %q is not one of otlp, none", exporter, v)
 	}
-	variable := "OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL"
-	if lookup.value(variable) == "" {
-		variable = "OTEL_EXPORTER_OTLP_PROTOCOL"
-	}
-	switch v := cmp.Or(lookup.value(variable), overHTTP); v {
+	variable, v := lookup.either(signal, "PROTOCOL")
+	switch v = cmp.Or(v, overHTTP); v {
 	case overHTTP, overGRPC:
 		return v, nil
 	default:

@@ -3,20 +3,16 @@ package otlp
 import (
 	"context"
 	"log/slog"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
+
+	"aigateway/telemetry"
 )
 
-const (
-	// tell is between two lines of the log about what could not be sent.
-	tell = time.Minute
-	// reasonMost is the length of a reason: collectors may answer with pages.
-	reasonMost = 300
-)
+// tell is between two lines of the log about what could not be sent.
+const tell = time.Minute
 
 // listen brings what the SDK has to say into our log. It is one for the process.
 func (s *Sink) listen() {
@@ -35,24 +31,7 @@ func (s *Sink) report(err error, lost int64) {
 	}
 	lost, s.told, s.untold = s.untold, now, 0
 	s.mu.Unlock()
-	s.o.Log.Warn("telemetry could not be sent", "error", reason(err), "exchanges", lost)
-}
-
-// reason is an error without the paths of addresses, which may hold keys.
-func reason(err error) string {
-	words := strings.Fields(err.Error())
-	for i, w := range words {
-		if at := strings.Index(w, "http"); at >= 0 && strings.Contains(w, "://") {
-			u, err := url.Parse(strings.Trim(w[at:], `":,()`))
-			if err != nil {
-				words[i] = "an address"
-				continue
-			}
-			words[i] = u.Scheme + "://" + u.Host
-		}
-	}
-	text := clean(strings.Join(words, " "))
-	return clean(text[:min(len(text), reasonMost)])
+	s.o.Log.Warn("telemetry could not be sent", "error", telemetry.Discreet(err), "exchanges", lost)
 }
 
 // complaints is where the SDK logs. It names settings that it cannot read with
@@ -63,6 +42,9 @@ type complaints struct{ log *slog.Logger }
 func (c complaints) Enabled(_ context.Context, level slog.Level) bool { return level >= -1 }
 
 func (c complaints) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "parse url" {
+		return nil // addresses have been checked: see address
+	}
 	c.log.Warn("a setting of telemetry is not as OpenTelemetry's SDK wants it", "about", r.Message)
 	return nil
 }

@@ -88,7 +88,7 @@ func (m *metrics) observe(batch []*persist.Exchange) {
 			m.ofRequest(x).add(requestDuration.bounds, x.Duration.Seconds(), 1)
 		}
 		if operation := operationOf(x); operation != "" {
-			m.observeCalls(x, operationLabel(operation))
+			m.observeCalls(x, operation)
 		}
 	}
 }

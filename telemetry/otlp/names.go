@@ -9,6 +9,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"aigateway/persist"
+	"aigateway/telemetry"
 )
 
 // operationOf is gen_ai.operation.name: the convention's where it has one
@@ -24,21 +25,7 @@ func operationOf(x *persist.Exchange) string {
 	case "other":
 		return ""
 	}
-	return x.Operation
-}
-
-// known are the operations beside the convention's that metrics tell apart:
-// paths are the clients' to choose.
-var known = []string{
-	"chat", "text_completion", "embeddings", "images/generations", "images/edits", "images/variations",
-	"audio/speech", "audio/transcriptions", "audio/translations", "moderations", "rerank",
-}
-
-func operationLabel(operation string) string {
-	if slices.Contains(known, operation) {
-		return operation
-	}
-	return "other"
+	return telemetry.Operation(x)
 }
 
 // apiOf is openai.api.type.

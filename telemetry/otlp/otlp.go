@@ -29,6 +29,7 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"aigateway/persist"
+	"aigateway/telemetry"
 )
 
 const (
@@ -97,7 +98,7 @@ func Open(ctx context.Context, o Options) (*Sink, error) {
 			return nil, err
 		}
 		if err := s.client.Start(ctx); err != nil {
-			return nil, fmt.Errorf("preparing the export of traces: %w", err)
+			return nil, fmt.Errorf("preparing the export of traces: %w", telemetry.Discreet(err))
 		}
 		s.resource = toProto(res)
 	}
@@ -133,10 +134,18 @@ func traces(lookup Lookup) (otlptrace.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	to, err := address(lookup, signalTraces, by)
+	if err != nil {
+		return nil, err
+	}
 	if by == overGRPC {
-		return otlptracegrpc.NewClient(otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
+		options := []otlptracegrpc.Option{otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
 			Enabled: true, InitialInterval: time.Second, MaxInterval: retryMost, MaxElapsedTime: retryMost,
-		})), nil
+		})}
+		if to != "" {
+			options = append(options, otlptracegrpc.WithEndpointURL(to))
+		}
+		return otlptracegrpc.NewClient(options...), nil
 	}
 	return otlptracehttp.NewClient(otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
 		Enabled: true, InitialInterval: time.Second, MaxInterval: retryMost, MaxElapsedTime: retryMost,
@@ -148,13 +157,20 @@ func measurements(ctx context.Context, lookup Lookup) (exporter sdk.Exporter, er
 	if err != nil {
 		return nil, err
 	}
-	if by == overGRPC {
-		exporter, err = otlpmetricgrpc.New(ctx)
-	} else {
+	to, err := address(lookup, signalMetrics, by)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case by == overHTTP:
 		exporter, err = otlpmetrichttp.New(ctx)
+	case to != "":
+		exporter, err = otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithEndpointURL(to))
+	default:
+		exporter, err = otlpmetricgrpc.New(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("preparing the export of metrics: %w", err)
+		return nil, fmt.Errorf("preparing the export of metrics: %w", telemetry.Discreet(err))
 	}
 	return exporter, nil
 }
@@ -224,7 +240,7 @@ func (s *Sink) Close(ctx context.Context) error {
 		errs = append(errs, s.client.Stop(ctx))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("ending the export: %w", err)
+		return fmt.Errorf("ending the export: %w", telemetry.Discreet(err))
 	}
 	return nil
 }

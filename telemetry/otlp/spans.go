@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,7 @@ func (w *wire) exchange(x *persist.Exchange, scheme string, content bool) {
 	w.server(x, scheme, content)
 	if len(x.Attempts) > 0 {
 		w.span = w.span[:0]
-		w.ask(x)
+		w.ask(x, content)
 		w.asked = append(w.asked[:0], w.span...)
 	}
 	for i := range x.Attempts {
@@ -139,8 +140,9 @@ func (w *wire) count(key, digits string) {
 }
 
 // ask writes what the client asked for. Members that are not of the type that
-// the convention gives the attribute are left out.
-func (w *wire) ask(x *persist.Exchange) {
+// the convention gives the attribute are left out, and without content all that is
+// text of the client's own.
+func (w *wire) ask(x *persist.Exchange, content bool) {
 	operation := operationOf(x)
 	if operation == "" {
 		w.text("gateway.call", x.Call)
@@ -172,11 +174,15 @@ func (w *wire) ask(x *persist.Exchange) {
 		case "dimensions":
 			w.count("gen_ai.embeddings.dimension.count", value)
 		case "stop":
-			w.strings("gen_ai.request.stop_sequences", value)
+			if content {
+				w.strings("gen_ai.request.stop_sequences", value)
+			}
 		case "encoding_format":
-			w.strings("gen_ai.request.encoding_formats", value)
+			if form := gjson.Parse(value).Str; slices.Contains(encodings, form) {
+				w.texts("gen_ai.request.encoding_formats", form)
+			}
 		case "service_tier":
-			if tier := gjson.Parse(value).Str; tier != "auto" {
+			if tier := gjson.Parse(value).Str; slices.Contains(tiers, tier) {
 				w.text("openai.request.service_tier", tier)
 			}
 		case "response_format":
@@ -185,6 +191,12 @@ func (w *wire) ask(x *persist.Exchange) {
 	}
 	w.text("gen_ai.output.type", outputOf(x, format))
 }
+
+// The texts that may be told of what is asked: others are the clients' own.
+var (
+	encodings = []string{"float", "base64", "int8", "uint8", "binary", "ubinary"}
+	tiers     = []string{"default", "flex", "priority", "scale"} // by the convention not auto
+)
 
 func isCount(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
