@@ -1,7 +1,9 @@
 package gateway_test
 
 import (
+	"bufio"
 	"encoding/csv"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -178,5 +180,26 @@ func TestTheMemoryWindowFitsTheModel(t *testing.T) {
 	n := countAs("gpt-4o", body)
 	if !strings.Contains(body, "Be brief.") || !strings.Contains(body, "first ") || !strings.Contains(body, "seventh ") || strings.Contains(body, "second ") || n > 400 {
 		t.Errorf("%d tokens were sent: %s", n, body)
+	}
+}
+
+func TestAStreamOfTheResponsesAPIThatIsLeftIsEstimatedOrDrained(t *testing.T) {
+	for name, want := range map[string]string{"cancel": persist.KindEstimated, "drain": persist.KindReported} {
+		app := `{"appId":"any","appType":"openai","onClientAbort":"` + name + `","endpoints":[{"id":"any","apikey":"key-of-any","uri":"{{sim}}/openai/v1","model":"gpt-4o"}]}`
+		o := simulator.Options{Count: countAs, Fault: "cadence=5ms;words=60"}
+		k := newKeepingSim(t, o, newSQLite(t), applications(embedApp, app), withLedger)
+		resp := k.send(http.MethodPost, "/lb/any/responses", strings.NewReader(`{"stream":true,"input":"Tell me a long story"}`))
+		for lines, deltas := bufio.NewScanner(resp.Body), 0; deltas < 5 && lines.Scan(); {
+			if strings.Contains(lines.Text(), `"type":"response.output_text.delta"`) {
+				deltas++
+			}
+		}
+		resp.Body.Close()
+		k.eventually("the model has no call left", func() bool { return k.sim.Open() == 0 })
+		k.idle()
+		rows, err := k.db.Ledger().Usage(t.Context(), persist.UsageQuery{From: k.now().Add(-time.Hour), To: k.now().Add(time.Hour), By: []string{persist.ByKind}}, 10)
+		if err != nil || len(rows) != 1 || rows[0].Kind != want || rows[0].Prompt == 0 || rows[0].Completion < 5 {
+			t.Errorf("%s: booked %+v, %v", name, rows, err)
+		}
 	}
 }
