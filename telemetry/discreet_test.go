@@ -18,7 +18,7 @@ func TestErrorsAreToldWithoutPaths(t *testing.T) {
 		`Post "http://[::1]:1/key/v1/metrics": dial tcp [::1]:1: refused`:         `Post "http://[::1]:1": dial tcp [::1]:1: refused`,
 		`invalid proxy address "http://u:key@p:%zz"`:                              `invalid proxy address "an address"`,
 		`404 Not Found (body: Cannot POST /key/v1/traces)`:                        "404 Not Found (body: Cannot POST /...)",
-		`body: <pre>POST /key</pre> {"path":"/key","at":"https:\/\/c\/key"}`:      `body: <pre>POST /...</pre> {"path":"/...","at":"https:\/...\/...\/..."}`,
+		`body: <pre>POST /key</pre> {"path":"/key","at":"https:\/\/c\/key"}`:      `body: <pre>POST /...</pre> {"path":"/...","at":"https:\/\/...\/..."}`,
 		`text/html, 3/4, HTTP/1.1`:                                                "text/html, 3/4, HTTP/1.1",
 		"no\xff\nroute":                                                           "no\uFFFD route",
 	} {

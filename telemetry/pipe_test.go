@@ -192,7 +192,7 @@ func TestWhatWaitsAtTheEndIsSent(t *testing.T) {
 
 func TestTheEndTakesFiveSecondsAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		to := &sink{hang: make(chan struct{}), fail: errors.New("unreachable")}
+		to := &sink{hang: make(chan struct{}), fail: errors.New(`Post "http://c.example/sesame/v1/metrics": EOF`)}
 		var log bytes.Buffer
 		tele := New(Options{Sinks: []Sink{to}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		stop := running(tele)
@@ -208,8 +208,8 @@ func TestTheEndTakesFiveSecondsAtMost(t *testing.T) {
 		if !to.closed {
 			t.Error("the sink was not closed")
 		}
-		if !strings.Contains(log.String(), "not sent whole") {
-			t.Errorf("the log says nothing of it: %s", log.String())
+		if got := log.String(); !strings.Contains(got, "not sent whole") || !strings.Contains(got, "http://c.example") || strings.Contains(got, "sesame") {
+			t.Errorf("the log says: %s", got)
 		}
 	})
 }

@@ -55,6 +55,7 @@ type Sink struct {
 	backlog backlog
 	metrics metrics
 	share   float64 // of requests are sampled, about
+	seen    int     // requests, as far as they count for share
 	owed    float64 // of the gateway's own calls, by share
 	passed  int     // own calls since the last that was sent
 
@@ -121,13 +122,16 @@ func (s *Sink) Send(ctx context.Context, batch []*persist.Exchange) {
 // belong to no trace: as large a share of them is sent as of requests. It
 // returns one part in as many as the exchange stands for; 0 when it is not sent.
 func (s *Sink) sampled(x *persist.Exchange) float64 {
-	const weight = 1. / 128 // of a request in share
+	const most = 128 // requests, of which share is the mean
+	if x.Trace != nil {
+		s.seen = min(s.seen+1, most)
+	}
 	switch {
 	case x.Trace != nil && x.Trace.Sampled:
-		s.share += (1 - s.share) * weight
+		s.share += (1 - s.share) / float64(s.seen)
 		return cmp.Or(x.Trace.Share, 1)
 	case x.Trace != nil:
-		s.share -= s.share * weight
+		s.share -= s.share / float64(s.seen)
 		return 0
 	case !x.Own:
 		return 0

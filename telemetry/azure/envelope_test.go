@@ -166,6 +166,7 @@ func TestNamesOfRequestsAndCalls(t *testing.T) {
 		{"chat", "", "gpt-4o", "POST", "/lb/:app", "a b", "chat gpt-4o", "POST /lb/:app", "/lb/a%20b"},
 		{"chat", "", "", "POST", "/lb/:app", "", "chat", "POST /lb/:app", "/lb/:app"},
 		{"images/generations", "", "", "POST", "/lb/:app/*operation", "draw", "images/generations", "POST /lb/:app/*operation", "/lb/draw/*operation"},
+		{"my/key", "", "gpt-4o", "POST", "/lb/:app/*operation", "x", "other gpt-4o", "POST /lb/:app/*operation", "/lb/x/*operation"},
 		{"other", "translateApiCalls", "", "BREW", "/reconfig/:key", "x", "call translateApiCalls", "HTTP /reconfig/:key", "/reconfig/:key"},
 		{"", "", "", "GET", "", "", "call", "GET", ""},
 	} {
@@ -229,6 +230,32 @@ func TestOwnCallsAreDependenciesOfOperationsOfTheirOwn(t *testing.T) {
 	}
 	if len(ids) != 4 {
 		t.Errorf("got ids %v", ids)
+	}
+}
+
+func TestOwnCallsKeepTheirSpanAndHostAndAreNoRequests(t *testing.T) {
+	x := &persist.Exchange{
+		Own: true, App: "vectors", Operation: "embeddings", Model: "ada", Start: begin, Duration: 30 * time.Millisecond, Status: 502, Code: "backendFailure",
+		Attempts: []persist.Attempt{
+			{ID: "one", Host: "one.openai.azure.com:443", Span: [8]byte{1}, Status: 429, Start: begin, Duration: 10 * time.Millisecond},
+			{ID: "two", Host: "two.example:8443", Span: [8]byte{2}, Fault: "dial", Start: begin, Duration: 20 * time.Millisecond},
+		},
+	}
+	none := &persist.Exchange{Own: true, App: "vectors", Operation: "embeddings", Model: "ada", Start: begin, Status: 429}
+	in := sent(t, Options{Content: true}, x, none)
+	if len(in.items) != 2 {
+		t.Fatalf("got %d items", len(in.items))
+	}
+	for i, want := range []struct{ id, target, result string }{
+		{"0100000000000000", "one.openai.azure.com", "429"}, {"0200000000000000", "two.example:8443", "dial"},
+	} {
+		got := in.items[i].dependency
+		if got.ID != want.id || got.Target != want.target || got.ResultCode != want.result || got.Success == nil || *got.Success || got.Properties["app"] != "vectors" {
+			t.Errorf("got %s", in.items[i].Data.BaseData)
+		}
+	}
+	if one, two := in.items[0].Tags["ai.operation.id"], in.items[1].Tags["ai.operation.id"]; one == "" || one != two {
+		t.Errorf("got operations %q and %q of one call that was tried twice", one, two)
 	}
 }
 

@@ -39,6 +39,15 @@ func TestOnlySampledRequestsAreSent(t *testing.T) {
 	}
 }
 
+func TestOwnCallsAreNotSentWhenNothingIsSampled(t *testing.T) {
+	x := simple(1)
+	x.Trace.Sampled = false
+	own := &persist.Exchange{Own: true, Operation: "embeddings", Start: begin, Attempts: failedOver().Attempts[:1]}
+	if got := sent(t, Options{}, x, own, own, own).items; len(got) != 0 {
+		t.Errorf("got %d items", len(got))
+	}
+}
+
 // began returns an exchange whose trace begins as those of requests do.
 func began(tele *telemetry.Telemetry, h http.Header) *persist.Exchange {
 	x := failedOver()

@@ -34,9 +34,9 @@ func address(lookup Lookup, signal, by string) (string, error) {
 		return "", nil
 	}
 	if by == overGRPC {
-		return "", fmt.Errorf("%s: not an http:// or https:// URL, and neither host:port nor another target of gRPC", variable)
+		return "", fmt.Errorf("%s: not an http or https URL with a host, and neither host:port nor another target of gRPC", variable)
 	}
-	return "", fmt.Errorf("%s: not an http:// or https:// URL with a host, which %s needs", variable, overHTTP)
+	return "", fmt.Errorf("%s: not an http or https URL with a host, which %s needs", variable, overHTTP)
 }
 
 // isHost reports whether s is a host, perhaps with a port.

@@ -1,11 +1,14 @@
 package otlp
 
 import (
-	"errors"
+	"context"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"aigateway/persist"
 )
@@ -34,15 +37,33 @@ func TestTheLogNamesNoKeys(t *testing.T) {
 	}
 }
 
-func TestReasonsHaveNoPaths(t *testing.T) {
-	for give, want := range map[string]string{
-		`failed to send to https://c.example:4318/key/v1/traces: 400 Bad Request`: "failed to send to https://c.example:4318 400 Bad Request",
-		`Post "http://u:key@c.example/key?k=key": EOF`:                            "Post http://c.example EOF",
-		`parse "http://%zz/key"`:                                                  "parse an address",
-		"no\xff\nroute":                                                           "no\uFFFD route",
-	} {
-		if got := reason(errors.New(give)); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+func TestTheLogNamesNoPathsOfTheCollector(t *testing.T) {
+	to := collecting(t)
+	to.answer = func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "no "+r.URL.Path, http.StatusBadRequest)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")+"/sesame?key=sesame")
+	var log strings.Builder
+	s := open(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s.Send(t.Context(), []*persist.Exchange{failedOver()})
+	err := s.Close(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "400") || strings.Contains(err.Error(), "sesame") {
+		t.Errorf("got %v", err)
+	}
+	if got := log.String(); !strings.Contains(got, "400") || strings.Contains(got, "sesame") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestTheEndNamesNoPathsOfACollectorThatIsAway(t *testing.T) {
+	web := httptest.NewServer(nil)
+	web.Close() // nobody listens there now
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:sesame@"+web.Listener.Addr().String()+"/sesame")
+	s := open(t, Options{})
+	s.metrics.observe([]*persist.Exchange{failedOver()})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // of attempts
+	defer cancel()
+	if err := s.Close(ctx); err == nil || strings.Contains(err.Error(), "sesame") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,9 +1,13 @@
 package otlp
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"aigateway/persist"
 )
 
 func TestOperationsHaveTheConventionsNames(t *testing.T) {
@@ -17,6 +21,7 @@ func TestOperationsHaveTheConventionsNames(t *testing.T) {
 		{"completions", "", "davinci", "text_completion davinci", "text_completion"},
 		{"embeddings", "", "ada", "embeddings ada", "embeddings"},
 		{"images/generations", "", "", "images/generations", "images/generations"},
+		{"my/key", "", "gpt-4o", "other gpt-4o", "other"},
 		{"other", "translateApiCalls", "", "call translateApiCalls", nil},
 	} {
 		x := failedOver()
@@ -47,7 +52,7 @@ func TestWhatIsAskedIsOfTheAttributesType(t *testing.T) {
 		{"encoding_format", `"base64"`},
 		{"mystery", "1"},
 	}
-	got := pairs(exported(t, Options{}, x)[2].Attributes)
+	got := pairs(exported(t, Options{Content: true}, x)[2].Attributes)
 	for k, want := range map[string]any{
 		"gen_ai.request.temperature": nil, "gen_ai.request.top_p": 0.5, "gen_ai.request.top_k": 40.0, "gen_ai.request.max_tokens": int64(40), "gen_ai.request.seed": nil,
 		"gen_ai.request.choice.count": nil, "gen_ai.request.frequency_penalty": nil, "gen_ai.request.presence_penalty": -1.0,
@@ -71,6 +76,34 @@ func TestLimitOfTokensIsOneOfThree(t *testing.T) {
 		x.Trace.Asked = [][2]string{{name, "64"}}
 		if got := pairs(exported(t, Options{}, x)[2].Attributes)["gen_ai.request.max_tokens"]; got != int64(64) {
 			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+func TestNoTextOfClientsIsExportedWithoutContent(t *testing.T) {
+	x := failedOver()
+	x.User, x.Operation = "sesame", "sesame/of/mine"
+	x.Trace.Method = "SESAME"
+	x.Trace.Prompt, x.Trace.Completion = []byte(`{"messages":[{"role":"user","content":"sesame"}]}`), []byte(`{"choices":[{"message":{"content":"sesame"}}]}`)
+	x.Trace.Asked = nil
+	for _, name := range []string{
+		"temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "max_output_tokens", "frequency_penalty", "presence_penalty",
+		"seed", "n", "stop", "dimensions", "encoding_format", "service_tier", "response_format", "user", "mystery",
+	} {
+		for _, value := range []string{`"sesame"`, `["sesame"]`, `{"sesame":"sesame"}`} {
+			x.Trace.Asked = append(x.Trace.Asked, [2]string{name, value})
+		}
+	}
+	to := collecting(t)
+	s := open(t, Options{})
+	s.Send(t.Context(), []*persist.Exchange{x})
+	to.close(s)
+	if len(to.spans) != 3 || len(to.metrics) != 1 {
+		t.Fatalf("got %d spans, %d exports of metrics", len(to.spans), len(to.metrics))
+	}
+	for _, got := range []string{fmt.Sprint(to.spans), fmt.Sprint(to.metrics)} {
+		if strings.Contains(strings.ToLower(got), "sesame") {
+			t.Errorf("got %s", got)
 		}
 	}
 }

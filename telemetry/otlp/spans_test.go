@@ -79,8 +79,7 @@ func TestFailedOverStreamHasASpanOfEachCall(t *testing.T) {
 		for k, v := range map[string]any{
 			"gen_ai.operation.name": "chat", "gen_ai.conversation.id": "thread-1", "gen_ai.request.model": "gpt-4o",
 			"openai.api.type": "chat_completions", "gen_ai.request.stream": true, "gen_ai.request.temperature": 0.7,
-			"gen_ai.request.max_tokens": int64(500), "gen_ai.request.stop_sequences": []any{"\n\n"},
-			"gen_ai.request.seed": int64(7), "gen_ai.request.choice.count": int64(2), "server.port": int64(443),
+			"gen_ai.request.max_tokens": int64(500), "gen_ai.request.seed": int64(7), "gen_ai.request.choice.count": int64(2), "server.port": int64(443),
 		} {
 			more[k] = v
 		}
@@ -213,6 +212,45 @@ func TestOnlySampledRequestsHaveSpans(t *testing.T) {
 	}
 	if points := to.metrics[0]["http.server.request.duration"].GetHistogram().DataPoints; len(points) != 1 || points[0].Count != 1 {
 		t.Errorf("got %v, want the client's request only", points)
+	}
+}
+
+func TestOwnCallsAreMeasuredAsTheyComeAndBelongToNoTrace(t *testing.T) {
+	of := func(attempts ...persist.Attempt) *persist.Exchange {
+		return &persist.Exchange{
+			Own: true, App: "vectors", Operation: "embeddings", Model: "ada", Answered: "text-embedding-ada-002",
+			Start: begin, Duration: 30 * time.Millisecond, Status: 200, Attempts: attempts,
+			Usage: openai.Usage{Reported: true, PromptTokens: 9, TotalTokens: 9},
+		}
+	}
+	refused := persist.Attempt{ID: "one", Host: "one.openai.azure.com:443", Span: [8]byte{1}, Status: 429, Start: begin, Duration: 10 * time.Millisecond}
+	answered := persist.Attempt{Endpoint: 1, ID: "two", Host: "two.example:8443", Span: [8]byte{2}, Status: 200, Start: begin, Duration: 20 * time.Millisecond}
+	dead := persist.Attempt{ID: "one", Host: "one.openai.azure.com:443", Span: [8]byte{3}, Fault: "dial", Start: begin, Duration: time.Millisecond}
+	lost, none := of(dead), of()
+	lost.Status, lost.Answered, lost.Usage = 502, "", openai.Usage{}
+	none.Status, none.Answered, none.Usage = 429, "", openai.Usage{}
+	to := collecting(t)
+	s := open(t, Options{Content: true})
+	s.Send(t.Context(), []*persist.Exchange{of(refused, answered), lost, none})
+	to.close(s)
+	if len(to.spans) != 0 || s.Dropped() != 0 {
+		t.Errorf("got %d spans, %d dropped", len(to.spans), s.Dropped())
+	}
+	got := to.metrics[0]
+	durations := pointsOf(got["gen_ai.client.operation.duration"], "gen_ai.operation.name", "gen_ai.request.model", "gen_ai.response.model", "server.address", "server.port", "error.type")
+	want := map[string]point{
+		"embeddings ada <nil> one.openai.azure.com 443 429 ":            {1, 0.01},
+		"embeddings ada text-embedding-ada-002 two.example 8443 <nil> ": {1, 0.02},
+		"embeddings ada <nil> one.openai.azure.com 443 dial ":           {1, 0.001},
+	}
+	if diff := cmp.Diff(want, durations); diff != "" {
+		t.Errorf("durations (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]point{"input ": {1, 9}}, pointsOf(got["gen_ai.client.token.usage"], "gen_ai.token.type")); diff != "" {
+		t.Errorf("tokens (-want +got):\n%s", diff)
+	}
+	if got["http.server.request.duration"] != nil {
+		t.Error("they count as requests of clients")
 	}
 }
 
