@@ -173,7 +173,7 @@ func (g *Grant) never(ask *Ask) *Exceeded {
 		for i := range g.entries {
 			r := g.entries[i].rule
 			if add := a.of(g.tokens, g.cost); r.most[a] > 0 && add > r.most[a] && !r.observe {
-				e := g.exceeded(ask, r, a, standing{allowed: r.most[a]})
+				e := g.exceeded(ask, &g.entries[i], a, standing{allowed: r.most[a]})
 				e.Never = true
 				return e
 			}
@@ -219,7 +219,7 @@ func (g *Grant) takeAlone(ask *Ask, n int64) *Exceeded {
 			}
 			add := a.of(g.tokens, g.cost)
 			if s := p.stand(r, a, m, n); s.used+add > s.allowed {
-				e := g.exceeded(ask, r, a, s)
+				e := g.exceeded(ask, &g.entries[i], a, s)
 				e.Wait = p.wait(r, a, m, s, add)
 				return e
 			}
@@ -238,7 +238,7 @@ func (g *Grant) takeAlone(ask *Ask, n int64) *Exceeded {
 			over = over || r.observe && s.used > s.allowed
 			g.left.note(r, a, s)
 		}
-		g.count(r, over)
+		g.count(&g.entries[i], over)
 		g.limits.owe(p, g.at == apart)
 	}
 	return nil
@@ -291,10 +291,14 @@ func (g *Grant) Settle(tokens, cost int64) {
 }
 
 // count counts the request, let in by a rule.
-func (g *Grant) count(r *rule, over bool) {
-	r.book.count(over)
+func (g *Grant) count(e *entry, over bool) {
+	b := e.rule.book
+	b.count(over)
+	if e.purse.rest {
+		b.crowded.Add(1)
+	}
 	if over && g.over == "" {
-		g.over = r.book.limit
+		g.over = b.limit
 	}
 }
 
@@ -315,7 +319,7 @@ func (g *Grant) Left() Left {
 	return g.left
 }
 
-// newLease returns a name that no other request of any replica has.
-func (l *Limits) newLease() string {
-	return l.name + "-" + strconv.FormatUint(l.leases.Add(1), 36)
+// unique returns a name, of a lease or a bundle, that no replica has used.
+func (l *Limits) unique() string {
+	return l.name + "-" + strconv.FormatUint(l.names.Add(1), 36)
 }

@@ -1,8 +1,11 @@
 package limit
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,16 +15,29 @@ import (
 )
 
 func TestPursesAreBounded(t *testing.T) {
-	f := newFixture(t, Options{}, one(config.Amounts{RequestsPerMinute: 1}, "tenant"))
+	var log bytes.Buffer
+	f := newFixture(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, one(config.Amounts{RequestsPerMinute: 1}, "tenant"))
 	for i := range mostPurses {
 		f.admit("a", Ask{Tenant: fmt.Sprint(i)}).Settle(0, 0)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged with room for all: %s", &log)
 	}
 	f.admit("a", Ask{Tenant: "first without room"}).Settle(0, 0)
 	for i := range 1000 {
 		refused := f.refuse("a", Ask{Tenant: fmt.Sprint("further ", i)}) // they share what there is
-		if i == 0 && refused.Per != "tenant=further 0" {
+		if i == 0 && refused.Per != "tenant=further 0, which shares an account with others" {
 			t.Errorf("refused for %s", refused.Per)
 		}
+	}
+	if s := f.standing("a", Ask{Tenant: "further 0"}, "l", "requestsPerMinute"); s.Used != 1 || s.Per != "tenant=further 0, which shares an account with others" {
+		t.Errorf("standing: %+v", s)
+	}
+	if got := f.Readings().Decisions[0]; got != (Decisions{Limit: "l", Admitted: mostPurses + 1, Refused: 1000, Crowded: 1001}) {
+		t.Errorf("got %+v", got)
+	}
+	if n := strings.Count(log.String(), "no room"); n != 1 {
+		t.Errorf("%d lines say that there is no room, want 1", n)
 	}
 	f.refuse("a", Ask{Tenant: "0"})
 	if got := f.Readings().Accounts; got != mostPurses+1 {
@@ -36,9 +52,37 @@ func TestPursesAreBounded(t *testing.T) {
 	if got := f.Readings().Accounts; got != 1001 {
 		t.Errorf("%d accounts are kept, want those of the last minute and the one for the rest", got)
 	}
-	if got := f.rules.For("a").requests[0].book.tally.Load(); got != 1001 {
+	if got := f.rules.For("a").requests[0].book.tally.purses.Load(); got != 1001 {
 		t.Errorf("%d accounts are reckoned with, want 1001", got)
 	}
+}
+
+func TestLogIsToldOfALimitWithoutRoomOnceAnHour(t *testing.T) {
+	var log bytes.Buffer
+	f := newFixture(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, apps([]string{"a", "b"},
+		config.Limit{ID: "l", Per: []string{"app", "user"}, Allow: config.Amounts{TokensPerMonth: 1000}},
+		config.Limit{ID: "m", Per: []string{"app", "user"}, Allow: config.Amounts{TokensPerMonth: 1000}}))
+	for _, id := range []string{"l", "m"} {
+		f.tallies[id].purses.Store(mostPurses)
+	}
+	fill := func(want int) {
+		t.Helper()
+		for _, app := range []string{"a", "b"} {
+			for i := range leastPurses + 1 {
+				f.admit(app, Ask{User: fmt.Sprint(i), Tokens: 1}).Settle(1, 0)
+			}
+		}
+		for _, id := range []string{"l", "m"} {
+			if n := strings.Count(log.String(), "limit="+id); n != want {
+				t.Errorf("%d lines tell of limit %s, want %d", n, id, want)
+			}
+		}
+	}
+	fill(1)
+	f.clock.forward(remind - time.Nanosecond)
+	fill(1)
+	f.clock.forward(time.Nanosecond)
+	fill(2)
 }
 
 func TestApplicationHasRoomThoughOthersFillALimit(t *testing.T) {
@@ -139,7 +183,7 @@ func TestDroppedBookLeavesItsLimitsTally(t *testing.T) {
 	if _, refused := old.For("a").Admit(t.Context(), Ask{User: "v"}); refused != nil { // by a request that began before
 		t.Fatal(refused)
 	}
-	if got := f.rules.For("b").requests[0].book.tally.Load(); got != 1 {
+	if got := f.rules.For("b").requests[0].book.tally.purses.Load(); got != 1 {
 		t.Errorf("the limit is said to have %d accounts, want 1", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -18,12 +19,18 @@ const (
 	// linger is how long settlements wait for others to travel with: short, for
 	// a client that may have one request at a time waits for them too.
 	linger = time.Millisecond
-	// bundle is the most settlements sent at once.
-	bundle = 500
 	// patience bounds a round trip off the request path: long enough for a
 	// bundle, short enough for the end of the process.
 	patience = 2 * time.Second
 )
+
+// bundle is settlements that travel together. One whose answer did not come may
+// have been done: it goes again as it is, before all others, until an answer
+// says that it was.
+type bundle struct {
+	id  string
+	all []Settlement
+}
 
 // owe remembers, if it is so, that a purse owes Shared something. p.mu is held.
 func (l *Limits) owe(p *purse, so bool) {
@@ -99,14 +106,9 @@ func (l *Limits) agree(ctx context.Context) error {
 // days and months; minutes are soon over.
 func (l *Limits) offer(m *moment) {
 	t := &l.together
-	kept := t.sending[:0] // of days and months it is part of what is owed now
-	for _, s := range t.sending {
-		if s.Kind != Period {
-			kept = append(kept, s)
-		}
-	}
-	t.waiting.Add(int64(len(kept) - len(t.sending)))
-	t.sending = kept
+	before := len(t.bundle.all) + len(t.sending)
+	t.bundle.all, t.sending = withoutPeriods(t.bundle.all), withoutPeriods(t.sending)
+	t.waiting.Add(int64(len(t.bundle.all) + len(t.sending) - before))
 	l.saved.offer()
 	for _, b := range l.allBooks() {
 		b.each(func(p *purse) {
@@ -121,6 +123,11 @@ func (l *Limits) offer(m *moment) {
 			}
 		})
 	}
+}
+
+// withoutPeriods leaves out what is part of what is owed anew.
+func withoutPeriods(all []Settlement) []Settlement {
+	return slices.DeleteFunc(all, func(s Settlement) bool { return s.Kind == Period })
 }
 
 // deliverSoon delivers what is owed and what joins it within a moment. Only Run
@@ -145,22 +152,28 @@ func (l *Limits) deliverSoon(ctx context.Context) {
 func (l *Limits) deliver(ctx context.Context) error {
 	t := &l.together
 	l.collect()
-	for len(t.sending) > 0 {
-		n := min(len(t.sending), bundle)
-		if err := l.send(ctx, t.sending[:n]); err != nil {
+	for {
+		if len(t.bundle.all) == 0 {
+			n := min(len(t.sending), MostSettled)
+			if n == 0 {
+				t.sending = nil
+				return nil
+			}
+			t.bundle = bundle{l.unique(), t.sending[:n:n]}
+			t.sending = t.sending[n:]
+		}
+		if err := l.send(ctx, t.bundle); err != nil {
 			return err
 		}
-		t.sending = t.sending[n:]
-		t.waiting.Add(-int64(n))
+		t.waiting.Add(-int64(len(t.bundle.all)))
+		t.bundle = bundle{}
 	}
-	t.sending = nil
-	return nil
 }
 
-func (l *Limits) send(ctx context.Context, some []Settlement) error {
+func (l *Limits) send(ctx context.Context, b bundle) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := l.shared.Settle(ctx, some); err != nil {
+	if err := l.shared.Settle(ctx, b.id, b.all); err != nil {
 		return fmt.Errorf("settling with shared limits: %w", err)
 	}
 	return nil

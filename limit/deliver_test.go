@@ -28,6 +28,96 @@ func TestSettlementsAreTriedAgain(t *testing.T) {
 	})
 }
 
+func TestSettlementsWhoseAnswerIsLostCountOnce(t *testing.T) {
+	ask := Ask{User: "u", Tokens: 50}
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFakeShared(time.Now, 1) // which keeps the last id of one
+		r := newReplica(t, shared, "", one(config.Amounts{TokensPerMinute: 400, TokensPerDay: 1000, Concurrent: 5}, "user"))
+		defer r.stop()
+		want := func(minute, day int64) {
+			t.Helper()
+			if got := r.used("a", ask, "l", "tokensPerMinute"); got != minute {
+				t.Errorf("%d tokens of the minute are used, want %d", got, minute)
+			}
+			if got := r.used("a", ask, "l", "tokensPerDay"); got != day {
+				t.Errorf("%d tokens of the day are used, want %d", got, day)
+			}
+		}
+		r.admit("a", ask)
+		first, second := r.admit("a", ask), r.admit("a", ask)
+		shared.loseAnswers(true)
+		first.Settle(30, 0)
+		pass(time.Second) // some attempts
+		second.Settle(30, 0)
+		r.admit("a", ask).Settle(30, 0) // alone
+		pass(time.Second)
+		if got := r.Readings(); got.Up || got.Waiting == 0 {
+			t.Errorf("readings: %+v", got)
+		}
+		shared.loseAnswers(false)
+		r.settled()
+		want(140, 140)
+
+		// What it lost since counts once too.
+		third := r.admit("a", ask)
+		shared.loseAnswers(true)
+		third.Settle(60, 0)
+		pass(time.Second)
+		shared.flush()
+		shared.loseAnswers(false)
+		r.settled()
+		if got := r.used("a", ask, "l", "tokensPerDay"); got != 200 {
+			t.Errorf("%d tokens of the day are used, want 200", got)
+		}
+	})
+}
+
+func TestLostAnswerOfManySettlementsCountsThemOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFakeShared(time.Now, 1)
+		r := newReplica(t, shared, "", one(config.Amounts{TokensPerDay: 100}, "user"))
+		defer r.stop()
+		const users = 2*MostSettled + 1
+		var open []*Grant
+		for i := range users {
+			open = append(open, r.admit("a", Ask{User: fmt.Sprint(i), Tokens: 50}))
+		}
+		shared.loseAnswers(true)
+		for _, g := range open {
+			g.Settle(30, 0)
+		}
+		pass(time.Second)
+		shared.loseAnswers(false)
+		r.settled()
+		for i := range users {
+			if got := r.used("a", Ask{User: fmt.Sprint(i)}, "l", "tokensPerDay"); got != 30 {
+				t.Errorf("%d tokens are used by user %d, want 30", got, i)
+			}
+		}
+	})
+}
+
+func TestWhatTheFileSaysIsOwedHasWhatIsOnItsWay(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "quotas.json")
+	synctest.Test(t, func(t *testing.T) {
+		shared := newFakeShared(time.Now, 1)
+		r := newReplica(t, shared, file, all100())
+		g := r.admit("a", Ask{User: "u", Tokens: 10})
+		shared.fail(errTest)
+		g.Settle(60, 0)
+		pass(housekeeping)
+		r.stop()
+		shared.fail(nil)
+		r = newReplica(t, shared, file, all100())
+		defer r.stop()
+		r.admit("a", Ask{User: "u"}).Settle(0, 0)
+		r.settled()
+		if got := r.used("a", Ask{User: "u"}, "l", "tokensPerDay"); got != 60 {
+			t.Errorf("%d tokens are used, want 60", got)
+		}
+	})
+}
+
 func TestQuotasAreNotForgivenWhenSharedIsEmptied(t *testing.T) {
 	bubble(t, all100(), func(t *testing.T, shared *fakeShared, a, b *replica) {
 		a.admit("a", Ask{User: "u", Tokens: 40}).Settle(40, 1e8)
@@ -195,7 +285,7 @@ func TestDebtsStayBoundedWhileSharedIsAway(t *testing.T) {
 func TestBacklogIsDeliveredInBundles(t *testing.T) {
 	bubble(t, one(config.Amounts{TokensPerDay: 100}, "user"), func(t *testing.T, shared *fakeShared, a, _ *replica) {
 		shared.away(true)
-		const users = 3*bundle + 1
+		const users = 3*MostSettled + 1
 		for i := range users {
 			a.admit("a", Ask{User: fmt.Sprint(i), Tokens: 1}).Settle(1, 0)
 		}
@@ -204,8 +294,8 @@ func TestBacklogIsDeliveredInBundles(t *testing.T) {
 		if got := len(shared.periods); got != users+1 { // and the mark
 			t.Errorf("%d accounts are shared, want %d", got, users+1)
 		}
-		if shared.largest != bundle {
-			t.Errorf("%d settlements came at once, want %d", shared.largest, bundle)
+		if shared.largest != MostSettled {
+			t.Errorf("%d settlements came at once, want %d", shared.largest, MostSettled)
 		}
 	})
 }

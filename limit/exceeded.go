@@ -11,7 +11,10 @@ import (
 type Exceeded struct {
 	Limit  string // id; of an endpoint or pool, its name behind that word
 	Amount string // as in the configuration, such as tokensPerMinute
-	Per    string // whose account it is, such as "app=a user=u", values shortened
+	// Per is whose account it is, such as "app=a user=u", values shortened. It
+	// goes on to say so when the account is one for all for whom there was
+	// no room: then Used is what all of them have used.
+	Per string
 	// Allowed, Used and Asked are in requests, tokens, or billionths of the
 	// currency. Allowed is this replica's part while replicas cannot count
 	// together.
@@ -22,11 +25,16 @@ type Exceeded struct {
 	Never bool // the request asks for more than the whole limit
 }
 
-// exceeded returns a refusal by a rule and counts it.
-func (g *Grant) exceeded(ask *Ask, r *rule, a amount, s standing) *Exceeded {
-	r.book.refused.Add(1)
+// exceeded returns a refusal by a rule and counts it. The purse is nil when the
+// whole limit is too little.
+func (g *Grant) exceeded(ask *Ask, e *entry, a amount, s standing) *Exceeded {
+	b := e.rule.book
+	b.refused.Add(1)
+	if e.purse != nil && e.purse.rest {
+		b.crowded.Add(1)
+	}
 	return &Exceeded{
-		Limit: r.book.limit, Amount: a.String(), Per: r.whose(ask),
+		Limit: b.limit, Amount: a.String(), Per: e.rule.whose(ask, e.purse),
 		Allowed: s.allowed, Used: max(s.used, 0), Asked: a.of(g.tokens, g.cost),
 		Quota: a < quotas,
 	}

@@ -135,8 +135,11 @@ type fakeShared struct {
 	asked   map[string]int64
 	stale   int // settlements of slots that have left
 	largest int // settlements at once
-	// failSettle is what Settle answers, doing nothing.
+	// failSettle is what Settle answers, doing nothing; with lose it answers an
+	// error to what it does.
 	failSettle error
+	lose       bool
+	last       string // id that was settled
 }
 
 func newFakeShared(now func() time.Time, replicas int) *fakeShared {
@@ -149,6 +152,7 @@ func newFakeShared(now func() time.Time, replicas int) *fakeShared {
 func (s *fakeShared) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.last = ""
 	s.slots, s.periods, s.leases, s.asked = map[string]map[int64]int64{}, map[string]int64{}, map[string]map[string]bool{}, map[string]int64{}
 }
 
@@ -157,6 +161,13 @@ func (s *fakeShared) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failSettle = err
+}
+
+// loseAnswers lets the answers of settlements get lost, or not.
+func (s *fakeShared) loseAnswers(so bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lose = so
 }
 
 // away takes it away, or brings it back.
@@ -250,7 +261,7 @@ func (s *fakeShared) Take(_ context.Context, t Taking) (Taken, error) {
 	return taken, nil
 }
 
-func (s *fakeShared) Settle(_ context.Context, all []Settlement) error {
+func (s *fakeShared) Settle(_ context.Context, id string, all []Settlement) error {
 	if s.down.Load() {
 		return errTest
 	}
@@ -260,6 +271,19 @@ func (s *fakeShared) Settle(_ context.Context, all []Settlement) error {
 		return s.failSettle
 	}
 	s.largest = max(s.largest, len(all))
+	if id == "" || id != s.last {
+		s.settle(all)
+	}
+	if id != "" {
+		s.last = id
+	}
+	if s.lose {
+		return errTest
+	}
+	return nil
+}
+
+func (s *fakeShared) settle(all []Settlement) {
 	for _, x := range all {
 		switch x.Kind {
 		case Period:
@@ -275,7 +299,6 @@ func (s *fakeShared) Settle(_ context.Context, all []Settlement) error {
 			s.stale++
 		}
 	}
-	return nil
 }
 
 func (s *fakeShared) Look(_ context.Context, charges []Charge) (used []int64, err error) {

@@ -41,13 +41,13 @@ type Limits struct {
 	model  func(string) string
 	file   string
 
-	ids    atomic.Uint64 // of purses
-	leases atomic.Uint64
-	name   string // of this process, in its leases
+	ids   atomic.Uint64 // of purses
+	names atomic.Uint64 // how many unique has given
+	name  string        // of this process, in those
 
 	mu      sync.Mutex // guards what follows; never taken on the request path
 	books   map[string]*book
-	tallies map[string]*atomic.Int64 // purses by limit id
+	tallies map[string]*tally // by limit id
 
 	saved    saved
 	together together
@@ -73,7 +73,7 @@ func New(o Options) (*Limits, error) {
 		log: o.Log, shared: o.Shared, model: o.Model, file: o.File,
 		name:    strconv.FormatUint(rand.Uint64(), 36),
 		books:   map[string]*book{},
-		tallies: map[string]*atomic.Int64{},
+		tallies: map[string]*tally{},
 	}
 	if l.model == nil {
 		l.model = func(name string) string { return name }
@@ -134,12 +134,12 @@ func (l *Limits) book(name, limit string) *book {
 	defer l.mu.Unlock()
 	b := l.books[name]
 	if b == nil {
-		tally := l.tallies[limit]
-		if tally == nil {
-			tally = new(atomic.Int64)
-			l.tallies[limit] = tally
+		t := l.tallies[limit]
+		if t == nil {
+			t = new(tally)
+			l.tallies[limit] = t
 		}
-		b = &book{limits: l, name: name, limit: limit, tally: tally, purses: map[string]*purse{}}
+		b = &book{limits: l, name: name, limit: limit, tally: t, purses: map[string]*purse{}}
 		l.books[name] = b
 	}
 	return b
@@ -167,7 +167,7 @@ func (l *Limits) Keep(r *Rules) {
 	for _, b := range l.books {
 		limits[b.limit] = true
 	}
-	maps.DeleteFunc(l.tallies, func(limit string, _ *atomic.Int64) bool { return !limits[limit] })
+	maps.DeleteFunc(l.tallies, func(limit string, _ *tally) bool { return !limits[limit] })
 	l.forget(used)
 }
 

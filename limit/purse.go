@@ -11,6 +11,7 @@ type purse struct {
 	id     uint64
 	key    string // of its accounts, without the amount
 	pinned bool   // by a rule: never forgotten
+	rest   bool   // of a book: many share it
 
 	mu        sync.Mutex // guards what follows
 	gone      bool       // forgotten: another one may have its key

@@ -15,6 +15,9 @@ type Decisions struct {
 	Admitted int64
 	Refused  int64
 	Over     int64 // admitted though over a limit that only observes
+	// Crowded are those of the above that drew on an account which many share,
+	// for the limit had no room for more.
+	Crowded int64
 }
 
 // Readings returns the counts.
@@ -33,6 +36,7 @@ func (l *Limits) Readings() Readings {
 		d.Admitted += b.admitted.Load()
 		d.Refused += b.refused.Load()
 		d.Over += b.over.Load()
+		d.Crowded += b.crowded.Load()
 	}
 	return r
 }

@@ -241,7 +241,11 @@ func (r *rule) purse(ask *Ask) *purse {
 		return r.fixed
 	}
 	var room [2 * longestValues]byte
-	values := room[:0]
+	return r.book.find(r.values(room[:0], ask))
+}
+
+// values appends what tells the request's purse from others of the book.
+func (r *rule) values(values []byte, ask *Ask) []byte {
 	for _, what := range r.per {
 		if what != "app" { // has a book of its own
 			values = appendValue(values, ask.value(what))
@@ -250,7 +254,7 @@ func (r *rule) purse(ask *Ask) *purse {
 	if len(values) > longestValues {
 		values = hashed(values[:0], values)
 	}
-	return r.book.find(values)
+	return values
 }
 
 // longestValues bounds what of an account's key says whose it is, and what says
@@ -282,8 +286,9 @@ func hashed(to, v []byte) []byte {
 	return hex.AppendEncode(append(to, '#'), digest[:])
 }
 
-// whose says which of the limit's accounts a request draws on.
-func (r *rule) whose(ask *Ask) string {
+// whose says which of the limit's accounts a request draws on: that of p, if
+// it is known.
+func (r *rule) whose(ask *Ask, p *purse) string {
 	if r.place != "" {
 		return r.place
 	}
@@ -299,6 +304,9 @@ func (r *rule) whose(ask *Ask) string {
 		} else {
 			b.WriteString(shown(ask.value(what)))
 		}
+	}
+	if p != nil && p.rest {
+		b.WriteString(", which shares an account with others")
 	}
 	return b.String()
 }

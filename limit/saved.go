@@ -1,12 +1,14 @@
 package limit
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,6 +52,7 @@ type savedAccount struct {
 	Owed  int64     `json:"owed"` // the part of it that Shared was not told
 	Until time.Time `json:"until"`
 	Book  string    `json:"book"`
+	Limit string    `json:"limit"` // id
 }
 
 // take returns what the file said of an account, once.
@@ -66,6 +69,17 @@ func (s *saved) take(key string, a amount, start int64) (used, owed int64) {
 		s.left.Add(-1)
 	}
 	return found.Used, found.Owed
+}
+
+// look returns what the file said of an account.
+func (s *saved) look(key string, a amount, start int64) (used int64) {
+	if s.left.Load() == 0 {
+		return 0
+	}
+	key = dated(key, a, start)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accounts[key].Used
 }
 
 // offer owes everything.
@@ -124,8 +138,49 @@ func (l *Limits) load() error {
 			l.saved.accounts[a.Key] = a
 		}
 	}
+	l.bound()
 	l.saved.left.Store(int64(len(l.saved.accounts)))
 	return nil
+}
+
+// bound forgets what the file said of more purses of a limit than it can have
+// in memory, those that used least: else each process would add its own to the
+// file.
+func (l *Limits) bound() {
+	used := map[string]map[string]int64{} // by limit and purse: of its greatest quota
+	for _, a := range l.saved.accounts {
+		of := used[a.Limit]
+		if of == nil {
+			of = map[string]int64{}
+			used[a.Limit] = of
+		}
+		of[a.purse()] = max(of[a.purse()], a.Used)
+	}
+	forgotten := map[string]bool{}
+	for limit, of := range used {
+		more := len(of) - mostPurses
+		if more <= 0 {
+			continue
+		}
+		least := slices.SortedFunc(maps.Keys(of), func(a, b string) int {
+			return cmp.Or(cmp.Compare(of[a], of[b]), strings.Compare(a, b))
+		})
+		for _, purse := range least[:more] {
+			forgotten[purse] = true
+		}
+		l.log.Warn("quotas of accounts are forgotten: a limit had no room for so many", "limit", limit, "kept", mostPurses, "forgotten", more)
+	}
+	maps.DeleteFunc(l.saved.accounts, func(_ string, a savedAccount) bool { return forgotten[a.purse()] })
+}
+
+// purse returns the key of the purse: that of the account without amount and
+// date.
+func (a *savedAccount) purse() string {
+	key := a.Key
+	for range 2 {
+		key = key[:max(strings.LastIndexByte(key, ' '), 0)]
+	}
+	return key
 }
 
 func decode(data []byte) (*savedFile, error) {
@@ -208,7 +263,7 @@ func (l *Limits) accounts(now time.Time) []savedAccount {
 				}
 				for _, s := range []*span{&c.now, &c.before} {
 					if a := amount(i); s.used > 0 && until(a, s.start).After(now) {
-						all = append(all, savedAccount{dated(p.key, a, s.start), s.used, s.owed, until(a, s.start), b.name})
+						all = append(all, savedAccount{dated(p.key, a, s.start), s.used, s.owed, until(a, s.start), b.name, b.limit})
 					}
 				}
 			}
@@ -222,9 +277,11 @@ func (l *Limits) accounts(now time.Time) []savedAccount {
 		}
 	}
 	unsent := map[string]int64{}
-	for _, s := range l.together.sending {
-		if s.Kind == Period {
-			unsent[s.Key] += s.Delta
+	for _, list := range [][]Settlement{l.together.bundle.all, l.together.sending} {
+		for _, s := range list {
+			if s.Kind == Period {
+				unsent[s.Key] += s.Delta
+			}
 		}
 	}
 	for i := range all {

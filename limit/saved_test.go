@@ -3,6 +3,8 @@ package limit
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -63,6 +65,53 @@ func TestFileForgetsLimitsThatAreGone(t *testing.T) {
 	f.save()
 	f.start(Options{File: file}, quota())
 	f.admit("a", Ask{User: "u", Tokens: 100})
+}
+
+func TestFileOfMoreAccountsThanALimitCanHaveIsBounded(t *testing.T) {
+	const more = 10
+	file := filepath.Join(t.TempDir(), "quotas.json")
+	cfg := apps([]string{"a"},
+		config.Limit{ID: "l", Per: []string{"user"}, Allow: config.Amounts{TokensPerDay: 100, TokensPerMonth: 200}},
+		config.Limit{ID: "other", Per: []string{"tenant"}, Allow: config.Amounts{TokensPerMonth: 1000}})
+	f := newFixture(t, Options{File: file}, cfg)
+	f.admit("a", Ask{User: "much", Tokens: 50}).Settle(50, 0) // of the month, for tomorrow
+	f.clock.forward(12 * time.Hour)
+	day, month := f.clock.now().Truncate(24*time.Hour), time.Date(2025, 3, 1, 0, 0, 0, 0, time.UTC)
+	f.save()
+	f.start(Options{File: file}, cfg) // which many come to
+	accounts := f.accounts(f.clock.now())
+	book := f.rules.For("a").requests[0].book
+	for i := range mostPurses - 1 + more {
+		key := book.name + string(appendValue(nil, fmt.Sprint("name ", i)))
+		used := int64(2)
+		if i < more {
+			used = 1
+		}
+		accounts = append(accounts,
+			savedAccount{dated(key, tokensPerDay, day.Unix()), used, 0, until(tokensPerDay, day.Unix()), book.name, "l"},
+			savedAccount{dated(key, tokensPerMonth, month.Unix()), used, 0, until(tokensPerMonth, month.Unix()), book.name, "l"})
+	}
+	data, err := json.Marshal(savedFile{Format: fileFormat, Version: version, Accounts: accounts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	var log bytes.Buffer
+	f.start(Options{File: file, Log: slog.New(slog.NewTextHandler(&log, nil))}, cfg)
+	if got, want := len(f.saved.accounts), 2*mostPurses-1+1; got != want { // one has none of today; and the other limit's
+		t.Errorf("%d accounts are kept, want %d", got, want)
+	}
+	for name, want := range map[string]int64{"much": 50, "name 0": 0, fmt.Sprint("name ", more-1): 0, fmt.Sprint("name ", more): 2} {
+		if got := f.used("a", Ask{User: name}, "l", "tokensPerMonth"); got != want {
+			t.Errorf("%s has used %d, want %d", name, got, want)
+		}
+	}
+	if said := log.String(); strings.Count(said, "forgotten") != 2 || !strings.Contains(said, "limit=l kept=100000 forgotten=10") {
+		t.Errorf("logged %s", said)
+	}
 }
 
 func TestBrokenFileIsPutAside(t *testing.T) {

@@ -12,10 +12,11 @@ type Shared interface {
 	// fit, none: atomically, in one round trip, by the clock of what is shared.
 	// An error says that it could not be done, and nothing was added.
 	Take(ctx context.Context, t Taking) (Taken, error)
-	// Settle corrects accounts. It may be called late, and again after an error,
-	// when part of it may have been done; all that it does then wrong is within
-	// what the error left open.
-	Settle(ctx context.Context, all []Settlement) error
+	// Settle corrects accounts, no more than MostSettled, all or none. An error
+	// leaves open whether it was done: the same id says that it is the same again,
+	// and when the last that was done for this replica had that id, nothing is.
+	// An empty id is of what may be done twice. It may be called late.
+	Settle(ctx context.Context, id string, all []Settlement) error
 	// Look tells what is in accounts, adding nothing.
 	Look(ctx context.Context, charges []Charge) ([]int64, error)
 	// Up tells whether it is known to be reachable, without asking. While it is
@@ -55,6 +56,9 @@ const (
 	ActiveSlots = Slots + 1
 	// LeaseFor is how long a lease of a gauge lasts when it is not renewed.
 	LeaseFor = time.Minute
+	// MostSettled is how many accounts are settled at once, at most: some
+	// milliseconds in which nobody else can count.
+	MostSettled = 500
 )
 
 // Charge is one account that a request draws on.

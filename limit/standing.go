@@ -9,7 +9,7 @@ import (
 type Standing struct {
 	Limit  string // as Exceeded.Limit
 	Amount string // as in the configuration
-	Per    string // whose account it is, such as "app=a user=u"
+	Per    string // as Exceeded.Per
 	Mode   string // enforce or observe
 	// Allowed, Used and Remaining are in requests, tokens, or billionths of the
 	// currency; Remaining is 0 or more. Of a pool, Used is what the application
@@ -26,7 +26,8 @@ type Standing struct {
 }
 
 // Standings tells how every limit stands that is for such a request, then those
-// of the application's endpoints and pools. It takes nothing.
+// of the application's endpoints and pools. It takes nothing, and opens no
+// account.
 func (a *App) Standings(ctx context.Context, ask Ask) []Standing {
 	if a == nil {
 		return nil
@@ -41,16 +42,14 @@ func (a *App) Standings(ctx context.Context, ask Ask) []Standing {
 			continue
 		}
 		seen[r.book] = true
-		g := Grant{limits: l, entries: []entry{{rule: r}}}
-		g.open(&ask)
-		p := g.entries[0].purse
+		p := r.look(&ask, &m)
 		for i := range amounts {
 			if r.most[i] > 0 {
-				all = append(all, p.standing(r, i, &m, r.whose(&ask)))
+				all = append(all, p.standing(r, i, &m, r.whose(&ask, p)))
 				charges = append(charges, r.charge(p, i, &m))
 			}
 		}
-		g.close()
+		p.mu.Unlock()
 	}
 	if !l.joined() {
 		return all
@@ -65,6 +64,21 @@ func (a *App) Standings(ctx context.Context, ask Ask) []Standing {
 		s.Remaining = max(s.Allowed-s.Used, 0)
 	}
 	return all
+}
+
+// look returns the purse that a request would draw on, locked.
+func (r *rule) look(ask *Ask, m *moment) *purse {
+	for {
+		p := r.fixed
+		if p == nil {
+			p = r.book.look(r.values(nil, ask), m)
+		}
+		p.mu.Lock()
+		if !p.gone {
+			return p
+		}
+		p.mu.Unlock()
+	}
 }
 
 // standing tells how an amount stands here. p.mu is held.

@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -41,5 +43,67 @@ func TestStandingsTellOfEveryLimitThatIsForARequest(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, f.rules.For("a").Standings(t.Context(), Ask{User: "u"})); diff != "" {
 		t.Errorf("standings (-want +got):\n%s", diff)
+	}
+}
+
+func TestStandingsOpenNoAccount(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "quotas.json")
+	f := newFixture(t, Options{File: file}, quota())
+	f.admit("a", Ask{User: "u", Tokens: 70}).Settle(70, 0)
+	f.save()
+	f.start(Options{File: file}, quota())
+	for range 2 { // looking forgets nothing either
+		for i := range 10 {
+			if got := f.used("a", Ask{User: fmt.Sprint(i)}, "l", "tokensPerDay"); got != 0 {
+				t.Errorf("%d tokens are used by nobody", got)
+			}
+		}
+		for _, amount := range []string{"tokensPerDay", "tokensPerMonth"} {
+			if got := f.used("a", Ask{User: "u"}, "l", amount); got != 70 {
+				t.Errorf("%s: %d are used, want 70", amount, got)
+			}
+		}
+		if got := f.used("a", Ask{User: "u"}, "l", "tokensPerMinute"); got != 0 {
+			t.Errorf("%d tokens of the minute are used", got)
+		}
+	}
+	if got := f.Readings().Accounts; got != 0 {
+		t.Errorf("%d accounts", got)
+	}
+	f.refuse("a", Ask{User: "u", Tokens: 31})
+	f.admit("a", Ask{User: "u", Tokens: 30})
+	if got := f.standing("a", Ask{User: "u"}, "l", "tokensPerDay"); got.Used != 100 || got.Remaining != 0 {
+		t.Errorf("standing: %+v", got)
+	}
+}
+
+func TestStandingsOfWhomOnlySharedKnowsOpenNoAccount(t *testing.T) {
+	bubble(t, all100(), func(t *testing.T, _ *fakeShared, a, b *replica) {
+		a.admit("a", Ask{User: "u", Tokens: 70}).Settle(70, 0)
+		a.settled()
+		if got := b.used("a", Ask{User: "u"}, "l", "tokensPerDay"); got != 70 {
+			t.Errorf("%d tokens are used, want 70", got)
+		}
+		if got := b.Readings().Accounts; got != 0 {
+			t.Errorf("%d accounts", got)
+		}
+	})
+}
+
+func TestStandingsLookAgainWhenAPurseHasJustGone(t *testing.T) {
+	f := newFixture(t, Options{}, one(config.Amounts{RequestsPerMinute: 1}, "user"))
+	f.admit("a", Ask{User: "u"}).Settle(0, 0)
+	book := f.rules.For("a").requests[0].book
+	p := book.find(appendValue(nil, "u"))
+	p.mu.Lock()
+	p.gone = true // and the book knows it, but the caller has found it before
+	p.mu.Unlock()
+	seen := make(chan []Standing)
+	go func() { seen <- f.rules.For("a").Standings(t.Context(), Ask{User: "u"}) }()
+	book.mu.Lock()
+	delete(book.purses, "1:u")
+	book.mu.Unlock()
+	if s := <-seen; s[0].Used != 0 {
+		t.Errorf("%+v", s)
 	}
 }

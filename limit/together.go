@@ -16,11 +16,12 @@ type together struct {
 	joined  atomic.Bool // admissions ask Shared
 	told    atomic.Bool // the log knows that it is away
 	debtors atomic.Pointer[purse]
-	waiting atomic.Int64 // purses in debtors, and settlements in sending
+	waiting atomic.Int64 // purses in debtors, and settlements in sending and bundle
 	wake    chan struct{}
 
 	// Run's own:
-	sending []Settlement // taken from purses, and not delivered yet
+	sending []Settlement // taken from purses, and not on their way yet
+	bundle  bundle       // on its way, or none
 	mark    mark
 	checked time.Time
 }
@@ -104,7 +105,7 @@ func (g *Grant) takeTogether(ctx context.Context, ask *Ask) (refused *Exceeded, 
 	}
 	g.learn(of, taken)
 	for i := range g.entries {
-		g.count(g.entries[i].rule, over[i])
+		g.count(&g.entries[i], over[i])
 	}
 	return nil, true
 }
@@ -139,7 +140,7 @@ func (g *Grant) giveBack(ctx context.Context, c charge) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, giveBackTimeout)
 	defer cancel()
-	if g.limits.shared.Settle(ctx, over) == nil {
+	if g.limits.shared.Settle(ctx, "", over) == nil { // a lease can end twice
 		return true
 	}
 	p.mu.Lock()
@@ -174,7 +175,7 @@ func (g *Grant) charges() (Taking, []charge) {
 			c := r.charge(p, a, &g.moment)
 			c.Add = a.of(g.tokens, g.cost)
 			if a == concurrent && g.lease == "" {
-				g.lease = g.limits.newLease()
+				g.lease = g.limits.unique()
 			}
 			t.Charges = append(t.Charges, c)
 			of = append(of, charge{i, a})
@@ -210,8 +211,8 @@ func (g *Grant) learn(of []charge, taken Taken) {
 
 // refusal says what Shared refused.
 func (g *Grant) refusal(ask *Ask, c charge, taken Taken) *Exceeded {
-	r := g.entries[c.entry].rule
-	e := g.exceeded(ask, r, c.amount, standing{r.most[c.amount], taken.Used[taken.Refused]})
+	of := &g.entries[c.entry]
+	e := g.exceeded(ask, of, c.amount, standing{of.rule.most[c.amount], taken.Used[taken.Refused]})
 	switch c.amount.kind() {
 	case Period:
 		e.Wait = until(c.amount, g.moment.period(c.amount)).Sub(g.moment.at)

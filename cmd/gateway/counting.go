@@ -72,12 +72,12 @@ func (c *counting) close() error {
 func (c *counting) readings() []metrics.Reading {
 	r := c.limits.Readings()
 	list := []metrics.Reading{{Name: "limit_accounts", Help: "Accounts of limits held in memory.", Value: float64(r.Accounts)}}
-	const decisions = "Requests that a limit decided on; over is one that it only observed to be over it."
+	const decisions = "Requests that a limit decided on; over is one that it only observed to be over it, crowded one that shared an account because there are too many."
 	for _, d := range r.Decisions {
 		for _, one := range []struct {
 			name string
 			n    int64
-		}{{"admitted", d.Admitted}, {"refused", d.Refused}, {"over", d.Over}} {
+		}{{"admitted", d.Admitted}, {"refused", d.Refused}, {"over", d.Over}, {"crowded", d.Crowded}} {
 			list = append(list, metrics.Reading{
 				Name: "limit_decisions_total", Help: decisions, Counter: true, Value: float64(one.n),
 				Labels: []string{"limit", d.Limit, "decision", one.name},

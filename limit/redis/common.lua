@@ -1,7 +1,7 @@
 -- Before every script: the clock, and how accounts are kept. A key that holds
 -- something else counts as empty, and is replaced. The line before this sets
--- slots, slotLength, activeSlots and leaseFor to those of package limit, times
--- in ms.
+-- slots, slotLength, activeSlots and leaseFor to those of package limit, and
+-- lastFor, times in ms.
 
 local windowFor = (slots + 2) * slotLength
 local most = 9007199254740992 -- 2^53: numbers are exact up to here

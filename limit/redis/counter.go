@@ -34,10 +34,13 @@ const (
 	// backgroundTimeout is for what no request waits for.
 	backgroundTimeout = time.Second
 
-	// scriptBatch is how many accounts one script settles or renews: as many as
-	// package limit sends at once, and some milliseconds in which Redis does
-	// nothing else.
-	scriptBatch = 500
+	// scriptBatch is how many leases one script renews.
+	scriptBatch = limit.MostSettled
+
+	// lastFor is how long Redis remembers a replica's last settlement: a replica
+	// that finds Redis again after more than that, and did not hear then whether
+	// it was done, does it again. It is one key for each replica.
+	lastFor = 24 * time.Hour
 
 	// restsWaiting bounds the rests that wait to be told; each is told once when
 	// it begins, so more endpoints than that would have to be throttled at once.

@@ -120,7 +120,7 @@ func (o opened) used(t testing.TB, charges ...limit.Charge) []int64 {
 
 func (o opened) correct(t testing.TB, all ...limit.Settlement) {
 	t.Helper()
-	if err := o.Settle(t.Context(), all); err != nil {
+	if err := o.Settle(t.Context(), rand.Text(), all); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -224,7 +224,7 @@ func TestRedisThatIsAwayIsNoErrorOfOpen(t *testing.T) {
 	if _, err := o.Take(t.Context(), limit.Taking{Charges: []limit.Charge{window("a", 1, 1)}}); err == nil {
 		t.Error("taken from nothing")
 	}
-	if err := o.Settle(t.Context(), []limit.Settlement{{Key: "a", Delta: 1}}); err == nil {
+	if err := o.Settle(t.Context(), "id", []limit.Settlement{{Key: "a", Delta: 1}}); err == nil {
 		t.Error("settled with nothing")
 	}
 	if _, err := o.Look(t.Context(), []limit.Charge{window("a", 1, 1)}); err == nil {

@@ -168,7 +168,7 @@ func TestRequestsGoOnWhileRedisIsIllAndItComesBackByItself(t *testing.T) {
 			if _, failed := storm(t, o, charge); failed != 64 {
 				t.Errorf("%d of 64 requests are told", failed)
 			}
-			if err := o.Settle(t.Context(), []limit.Settlement{{Key: "a", Delta: 5}}); err == nil {
+			if err := o.Settle(t.Context(), "id", []limit.Settlement{{Key: "a", Delta: 5}}); err == nil {
 				t.Error("settled")
 			}
 			c.not(t, s, do)
@@ -282,7 +282,7 @@ func TestWhatRedisForgetsIsToldAgain(t *testing.T) {
 		})
 	}
 	until(t, "it is settled", func() bool {
-		return o.Settle(t.Context(), []limit.Settlement{{Key: "a", Kind: limit.Gauge, Lease: "held"}}) == nil
+		return o.Settle(t.Context(), "", []limit.Settlement{{Key: "a", Kind: limit.Gauge, Lease: "held"}}) == nil
 	})
 	if got := o.used(t, held.Charges...)[0]; got != 0 {
 		t.Errorf("%d leases when all is over", got)
@@ -308,7 +308,7 @@ func TestRedisThatIsAwayIsNotAsked(t *testing.T) {
 	if _, err := c.Take(t.Context(), limit.Taking{Charges: []limit.Charge{charge}}); err == nil {
 		t.Error("taken")
 	}
-	if err := c.Settle(t.Context(), []limit.Settlement{{Key: "a", Slot: 1 << 50, Delta: 1}}); err == nil {
+	if err := c.Settle(t.Context(), "id", []limit.Settlement{{Key: "a", Slot: 1 << 50, Delta: 1}}); err == nil {
 		t.Error("settled")
 	}
 	if _, err := c.Look(t.Context(), []limit.Charge{charge}); err == nil {
@@ -329,10 +329,10 @@ func TestLateScriptsDoNothing(t *testing.T) {
 		args   []any
 	}{
 		{o.Counter.take, []any{"take", 1, "", "w", 1, 10}},
-		{o.settle, []any{1, "w", -5, 0}},
+		{o.settle, []any{1, "id", "w", -5, 0}},
 		{o.renew, []any{1, "lease"}},
 	} {
-		got, err := c.script.Run(t.Context(), o.raw, []string{o.key("w", "a")}, c.args...).Int64Slice()
+		got, err := c.script.Run(t.Context(), o.raw, []string{o.key("w", "a"), o.key("w", "a")}, c.args...).Int64Slice()
 		if err != nil || got[0] != -1 {
 			t.Errorf("%v: %v, %v", c.args, got, err)
 		}

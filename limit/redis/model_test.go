@@ -182,8 +182,11 @@ func TestRedisAgreesWithAPlainModel(t *testing.T) {
 						correct(m.parts[names[c.Pool.App]])
 					}
 				}
-				if err := o.Settle(t.Context(), all); err != nil {
-					rt.Fatal(err)
+				id := rand.Text()
+				for range rapid.IntRange(1, 2).Draw(rt, "times") {
+					if err := o.Settle(t.Context(), id, all); err != nil {
+						rt.Fatal(err)
+					}
 				}
 			},
 			"wait": func(rt *rapid.T) {

@@ -166,7 +166,7 @@ func (c *Counter) renewAll(ctx context.Context) error {
 
 // takeBack ends those of the leases just renewed that were settled meanwhile.
 func (c *Counter) takeBack(ctx context.Context, renewed []lease) error {
-	keys, args := []string(nil), []any{int64(0)}
+	keys, args := []string{c.last()}, []any{int64(0), ""}
 	c.mu.Lock()
 	for _, l := range renewed {
 		if _, held := c.leases[l]; !held {
@@ -174,7 +174,7 @@ func (c *Counter) takeBack(ctx context.Context, renewed []lease) error {
 		}
 	}
 	c.mu.Unlock()
-	if keys == nil {
+	if len(keys) == 1 {
 		return nil
 	}
 	_, _, err := c.run(ctx, c.settle, backgroundTimeout, keys, args, 0)

@@ -29,8 +29,8 @@ var (
 )
 
 func script(source string) *redis.Script {
-	constants := fmt.Sprintf("local slots, slotLength, activeSlots, leaseFor = %d, %d, %d, %d\n",
-		limit.Slots, limit.SlotLength.Milliseconds(), limit.ActiveSlots, limit.LeaseFor.Milliseconds())
+	constants := fmt.Sprintf("local slots, slotLength, activeSlots, leaseFor, lastFor = %d, %d, %d, %d, %d\n",
+		limit.Slots, limit.SlotLength.Milliseconds(), limit.ActiveSlots, limit.LeaseFor.Milliseconds(), lastFor.Milliseconds())
 	return redis.NewScript(constants + commonSource + source)
 }
 

@@ -1,8 +1,16 @@
--- Corrects accounts. KEYS: theirs. ARGV: the time after which it is too late,
--- and of each its kind, by how much, and the slot, end, lease, or slot and
--- application. Answers {1 done, -1 too late; now}.
+-- Corrects accounts, once. KEYS: where the id of the replica's last settlement
+-- is kept, and the accounts. ARGV: the time after which it is too late, the id,
+-- empty for none, and of each account its kind, by how much, and the slot, end,
+-- lease, or slot and application. Answers {1 done, now or before; -1 too late; now}.
 
 if now > tonumber(ARGV[1]) then return {-1, now} end
+
+local last, id = KEYS[1], ARGV[2]
+if id ~= '' then
+	if redis.pcall('GET', last) == id then return {1, now} end
+	-- First, so that a Redis that can write no more has not begun.
+	redis.call('SET', last, id, 'PX', lastFor)
+end
 
 -- correct corrects what is in the slot, if that is still there, and reports
 -- whether it has.
@@ -15,11 +23,11 @@ local function correct(w, delta, charged)
 	return w[i] ~= was
 end
 
-local at = 1
+local at = 2
 local function arg() at = at + 1; return ARGV[at] end
 
-for _, key in ipairs(KEYS) do
-	local kind, delta = arg(), tonumber(arg())
+for i = 2, #KEYS do
+	local key, kind, delta = KEYS[i], arg(), tonumber(arg())
 	if kind == 'w' then
 		local charged, w = tonumber(arg()), readWindow(key)
 		if correct(w, delta, charged) then writeWindow(key, w) end

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -80,18 +81,57 @@ func TestPeriodThatWasLostIsLifted(t *testing.T) {
 	}
 }
 
-func TestThousandsOfSettlementsAreOneCall(t *testing.T) {
+func TestManySettlementsAreDoneOnceTogether(t *testing.T) {
 	o := replica(t)
 	taken := o.take(t, window("a", 5000, 5000))
-	all := make([]limit.Settlement, 3*scriptBatch+1)
+	all := make([]limit.Settlement, limit.MostSettled)
 	for i := range all {
 		all[i] = limit.Settlement{Key: "a", Slot: taken.Slot, Delta: -2}
 	}
-	o.correct(t, all...)
+	for range 2 {
+		if err := o.Settle(t.Context(), "id", all); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if got, want := o.used(t, window("a", 0, 0))[0], 5000-2*int64(len(all)); got != want {
 		t.Errorf("%d used, want %d", got, want)
 	}
 	o.correct(t)
+}
+
+func TestIdsOfSettlementsAreOfOneReplica(t *testing.T) {
+	all := replicas(t, 2)
+	taken := all[0].take(t, window("a", 100, 100))
+	for _, o := range all {
+		for range 3 {
+			if err := o.Settle(t.Context(), "id", []limit.Settlement{{Key: "a", Slot: taken.Slot, Delta: -10}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := all[0].used(t, window("a", 0, 0))[0]; got != 80 {
+		t.Errorf("%d used, want 80", got)
+	}
+}
+
+func TestOneIdOfEachReplicaIsKept(t *testing.T) {
+	o := replica(t)
+	key := o.last()
+	o.raw.RPush(t.Context(), key, "foreign")
+	for _, id := range []string{"", "first", "second", ""} {
+		if err := o.Settle(t.Context(), id, []limit.Settlement{{Key: "a", Kind: limit.Gauge, Lease: "none"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := o.raw.Get(t.Context(), key).Val(); got != "second" {
+		t.Errorf("%q is kept", got)
+	}
+	if left := o.raw.PTTL(t.Context(), key).Val(); left <= 0 || left > lastFor {
+		t.Errorf("it is kept for %v", left)
+	}
+	if keys := o.keys(t, "settled:*"); len(keys) != 1 {
+		t.Errorf("%v are kept", keys)
+	}
 }
 
 func TestSettlementThatMayNotWaitIsNoFaultOfRedis(t *testing.T) {
@@ -102,11 +142,60 @@ func TestSettlementThatMayNotWaitIsNoFaultOfRedis(t *testing.T) {
 	late, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
 	for _, ctx := range []context.Context{ctx, late} {
-		if err := o.Settle(ctx, []limit.Settlement{{Key: "a", Slot: 1 << 50, Delta: -1}}); err == nil || !o.Up() {
+		if err := o.Settle(ctx, "id", []limit.Settlement{{Key: "a", Slot: 1 << 50, Delta: -1}}); err == nil || !o.Up() {
 			t.Errorf("settled: %v, up: %v", err == nil, o.Up())
 		}
 	}
 	if got := o.used(t, window("a", 0, 0))[0]; got != 5 {
 		t.Errorf("%d used", got)
 	}
+}
+
+func TestSettlementWhoseAnswerIsLostIsDoneOnce(t *testing.T) {
+	s := serve(t)
+	addr, cut := lossy(t, filepath.Join(s.dir, "socket"))
+	c, err := Open(t.Context(), Options{URL: "redis://" + addr}) // nothing runs whose answer could be lost
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.patience = patience
+	charges := []limit.Charge{window("a", 90, 100), period("b", 90, 100), part("c", 0, 90)}
+	taken, err := c.Take(t.Context(), limit.Taking{Charges: charges})
+	if err != nil || !taken.OK {
+		t.Fatal(taken, err)
+	}
+	settle := func(id string) error {
+		return c.Settle(t.Context(), id, []limit.Settlement{
+			{Key: "a", Slot: taken.Slot, Delta: -20},
+			{Key: "b", Kind: limit.Period, Until: charges[1].Until, Delta: -20},
+			{Key: "c", Kind: limit.Part, Slot: taken.Slot, Delta: -20, Pool: charges[2].Pool},
+		})
+	}
+	used := func(want int64) {
+		t.Helper()
+		if got, err := c.Look(t.Context(), charges); err != nil || !cmp.Equal(got, []int64{want, want, want}) {
+			t.Errorf("%v used, %v, want %d", got, err, want)
+		}
+	}
+	if err := settle("first"); err != nil { // Redis knows the script from now on
+		t.Fatal(err)
+	}
+	used(70)
+	cut.Store(true)
+	if err := settle("second"); err == nil || c.Up() {
+		t.Errorf("settled without an answer; up: %v", c.Up())
+	}
+	c.beat(t.Context(), patience)
+	used(50)
+	for range 2 {
+		if err := settle("second"); err != nil {
+			t.Error(err)
+		}
+	}
+	used(50)
+	if err := settle("third"); err != nil {
+		t.Error(err)
+	}
+	used(30)
 }

@@ -128,7 +128,7 @@ func TestWrongChargesAreRefusedAndRedisStaysUp(t *testing.T) {
 			t.Errorf("%+v: seen, or up is %v", c, o.Up())
 		}
 	}
-	if err := o.Settle(t.Context(), []limit.Settlement{{Kind: limit.Part}}); err == nil || !o.Up() {
+	if err := o.Settle(t.Context(), "id", []limit.Settlement{{Kind: limit.Part}}); err == nil || !o.Up() {
 		t.Errorf("settled, or up is %v", o.Up())
 	}
 }
