@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -52,27 +53,31 @@ func (in *inbound) detach(c *gin.Context, req *openai.Request) (context.Context,
 	}
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(client))
 	d.cancel = func() { cancel(context.Cause(client)) }
-	d.stops = append(d.stops, context.AfterFunc(client, d.leave(c)))
+	d.stops = append(d.stops, context.AfterFunc(client, d.leave(client, ctx)))
 	if server, ok := client.Value(serverKey{}).(context.Context); ok {
 		d.stops = append(d.stops, context.AfterFunc(server, func() { cancel(context.Cause(server)) }))
 	}
 	return ctx, d
 }
 
-// leave runs when the client's context ends.
-func (d *departure) leave(c *gin.Context) func() {
-	stops := stopping
+// leave runs when the client's context ends, which may be after the request: gin
+// then uses its own context for another one. call is the calls' context.
+func (d *departure) leave(client, call context.Context) func() {
 	return func() {
 		wait := d.drain
 		if d.complete.Load() {
 			wait = max(wait, lastWords)
 		}
-		if wait <= 0 || stops(c) {
+		if wait <= 0 || errors.Is(context.Cause(client), errDraining) {
 			d.cancel()
 			return
 		}
 		d.left.Store(true)
-		d.timer.Store(time.AfterFunc(wait, d.cancel))
+		timer := time.AfterFunc(wait, d.cancel)
+		d.timer.Store(timer)
+		if call.Err() != nil { // end has been here
+			timer.Stop()
+		}
 	}
 }
 
@@ -102,10 +107,10 @@ func (d *departure) end() {
 	for _, stop := range d.stops {
 		stop()
 	}
+	d.cancel()
 	if timer := d.timer.Load(); timer != nil {
 		timer.Stop()
 	}
-	d.cancel()
 }
 
 // patient is a client that may have left: while the call goes on without it,

@@ -45,6 +45,7 @@ type answer struct {
 
 	// broke: it had begun, and broke off before any of it was sent.
 	broke        bool
+	lost         int64         // tokens of the prompt then
 	holdMost     int           // how much of an answer that is not a stream is held before any is sent on
 	latency      time.Duration // until the answer's first part
 	writeTimeout time.Duration // of the configuration that the request began with
@@ -128,7 +129,8 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 		if !kept {
 			a.drop()
 			lease.Done(outcome)
-			grant.Settle(0, 0)
+			u := openai.Usage{PromptTokens: a.lost}
+			grant.Settle(a.lost, cost(in.app.price(x), &u))
 		}
 	}()
 
@@ -156,7 +158,8 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 	a.attempt.Duration = a.latency
 	outcome = a.blame(err)
 	if a.broke && req != nil && counted(in.operation) {
-		in.lost += int64(in.app.counts(req, x).Prompt(in.operation, req.Bytes())) // it had begun to answer
+		a.lost = int64(in.app.counts(req, x).Prompt(in.operation, req.Bytes())) // it had begun to answer
+		in.lost += a.lost
 	}
 	in.app.takeBackSearchKey(err)
 	if a.attempt.Fault == string(backend.Timeout) && len(x.Attempts) > 1 && !s.mayAsk(in, call, err) {

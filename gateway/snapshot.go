@@ -132,6 +132,9 @@ func (s *Server) compileApp(cfg *config.Config, a *config.Application) (*App, er
 		Application: a, Router: router.New(a, s.fleet), writeTimeout: cfg.Server.WriteTimeout.Duration(),
 		tenancy: auth.NewTenancy(&a.Tenants, &cfg.JWT), usual: s.averages.of(a.AppID),
 	}
+	if app.tenancy != nil {
+		app.tenancy.Now = s.now
+	}
 	for i := range a.Endpoints {
 		t, err := backend.NewTarget(a, &a.Endpoints[i])
 		if err != nil {

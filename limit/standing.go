@@ -92,7 +92,10 @@ func (p *purse) standing(r *rule, a amount, m *moment, whose string) Standing {
 	switch a.kind() {
 	case Period:
 		out.Resets = until(a, m.period(a))
-	case Window, Part:
+	case Part:
+		out.Used = min(out.Used, out.Allowed) // nobody is told what others have beyond their shares
+		out.Resets = m.at.Add(m.rest + Slots*SlotLength)
+	case Window:
 		out.Resets = m.at.Add(m.rest + Slots*SlotLength)
 	}
 	return out
