@@ -11,7 +11,7 @@ import (
 
 // beyondSchema are the bad files whose faults a JSON schema cannot express:
 // what one member means for another, and what stands behind a reference.
-var beyondSchema = []string{"cache", "jwt_without_keys", "money", "references", "search_app"}
+var beyondSchema = []string{"tenant_series", "cache", "jwt_without_keys", "money", "references", "search_app"}
 
 func TestSchemaAgreesWithParse(t *testing.T) {
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -42,6 +43,7 @@ type TenantMetrics struct {
 	// Enabled shows the token metrics by tenant.
 	Enabled bool `json:"enabled" default:"false"`
 	// MaxTenants bounds the tenants shown by name; further ones are "other".
+	// Times the number of all buckets it is at most 200,000.
 	MaxTenants int `json:"maxTenants" default:"1000" min:"1" max:"10000"`
 	// PromptTokens are the buckets of the histogram of prompts.
 	PromptTokens Buckets `json:"promptTokens"`
@@ -49,6 +51,17 @@ type TenantMetrics struct {
 	CompletionTokens Buckets `json:"completionTokens"`
 	// TotalTokens are the buckets of the histogram of both together.
 	TotalTokens Buckets `json:"totalTokens"`
+}
+
+// mostTenantSeries bounds tenants times buckets: each endpoint and method that
+// tenants use has as many series, of some 200 bytes a scrape.
+const mostTenantSeries = 200_000
+
+func (t *TenantMetrics) validate(p *place) {
+	buckets := t.PromptTokens.Count + t.CompletionTokens.Count + t.TotalTokens.Count
+	if t.Enabled && t.MaxTenants*buckets > mostTenantSeries {
+		p.member("maxTenants").fault("fewer: with " + strconv.Itoa(buckets) + " buckets in all, at most " + strconv.Itoa(mostTenantSeries/buckets))
+	}
 }
 
 // Buckets are equally wide buckets of a histogram, in tokens.

@@ -44,6 +44,7 @@ func (c *Config) validate(root *place) {
 	c.validatePrices(root)
 	c.Ledger.validate(root.member("ledger"))
 	c.JWT.validate(root.member("jwt"))
+	c.TenantMetrics.validate(root.member("tenantMetrics"))
 	c.Server.validate(root.member("server"))
 }
 
