@@ -53,6 +53,7 @@ func newCounting(t *testing.T, n int, prefix, configJSON string) []*setup {
 		if err != nil {
 			t.Fatal(err)
 		}
+		limits.Meet(ctx)
 		jobs.Go(func() { limits.Run(ctx) })
 		counts = append(counts, limits)
 	}

@@ -97,6 +97,14 @@ func New(o Options) (*Limits, error) {
 // process that is killed forgives no more than was used in that time.
 const housekeeping = 10 * time.Second
 
+// Meet comes together with the other replicas, if Shared is there, so that the
+// first request counts with them. It is called before Run.
+func (l *Limits) Meet(ctx context.Context) {
+	if l.shared != nil {
+		l.meet(ctx)
+	}
+}
+
 // Run keeps the file and Shared up to date and forgets what is idle, until ctx
 // ends; then it saves once more. One Run per Limits; without it, nothing is
 // shared or saved.

@@ -75,9 +75,9 @@ func (g *Grant) takeTogether(ctx context.Context, ask *Ask) (refused *Exceeded, 
 	for i := range g.entries {
 		g.entries[i].purse.running++ // stays, and has its key
 	}
-	g.close()
 	g.moment = l.clock.moment()
 	taking, of := g.charges()
+	g.close()
 	taken, err := l.ask(ctx, taking)
 	if err == nil && !taken.OK && g.giveBack(ctx, of[taken.Refused]) {
 		taken, err = l.ask(ctx, taking)
@@ -162,7 +162,7 @@ func (g *Grant) unpin() {
 }
 
 // charges returns what is to be taken of Shared, and for each charge what it is
-// of.
+// of. The purses are locked.
 func (g *Grant) charges() (Taking, []charge) {
 	var t Taking
 	var of []charge
@@ -174,6 +174,9 @@ func (g *Grant) charges() (Taking, []charge) {
 			}
 			c := r.charge(p, a, &g.moment)
 			c.Add = a.of(g.tokens, g.cost)
+			if !r.observe {
+				c.Limit = max(c.Limit-p.untold(r, a, &g.moment), 0)
+			}
 			if a == concurrent && g.lease == "" {
 				g.lease = g.limits.unique()
 			}
@@ -183,6 +186,20 @@ func (g *Grant) charges() (Taking, []charge) {
 	}
 	t.Lease = g.lease
 	return t, of
+}
+
+// untold is what was counted apart and Shared has not been told yet: it is used
+// all the same. p.mu is held.
+func (p *purse) untold(r *rule, a amount, m *moment) (n int64) {
+	switch a.kind() {
+	case Period:
+		n = p.span(&r.book.limits.saved, a, m.period(a)).owed
+	case Window, Part:
+		for _, d := range p.window(r, a).owed {
+			n += d.delta
+		}
+	}
+	return max(n, 0)
 }
 
 // charge returns an account of Shared, to which nothing is added.

@@ -51,8 +51,9 @@ func (c *counting) options(o *gateway.Options) {
 }
 
 // start runs what recurs.
-func (c *counting) start(jobs *job.Group, server *gateway.Server) {
+func (c *counting) start(ctx context.Context, jobs *job.Group, server *gateway.Server) {
 	server.AddReadings(c.readings)
+	c.limits.Meet(ctx)
 	jobs.Go("limits", c.limits.Run)
 	if c.shared != nil {
 		c.shared.Share(server.Fleet())

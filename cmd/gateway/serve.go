@@ -110,7 +110,7 @@ func serve(p *process, settings *config.Settings, source config.Source, log *slo
 	if err := state.start(jobs, server, settings, log); err != nil {
 		return startFault(p, err)
 	}
-	counts.start(jobs, server)
+	counts.start(p.ctx, jobs, server)
 	startTelemetry(traces, jobs, server)
 	jobs.Every("configuration", refreshEvery, server.Refresh)
 	jobs.Every("idle connections", unusedFor/3, func(context.Context) { server.CloseIdle(unusedFor) })
