@@ -161,6 +161,9 @@ func (s *Server) attempt(ctx context.Context, in *inbound, call *backend.Call, r
 		a.lost = int64(in.app.counts(req, x).Prompt(in.operation, req.Bytes())) // it had begun to answer
 		in.lost += a.lost
 	}
+	if a.attempt.Fault == string(backend.Canceled) {
+		a.lost = in.reserved.prompt // as the request's limits are told: see charged
+	}
 	in.app.takeBackSearchKey(err)
 	if a.attempt.Fault == string(backend.Timeout) && len(x.Attempts) > 1 && !s.mayAsk(in, call, err) {
 		outcome.Kind = router.Canceled // others had spent the time

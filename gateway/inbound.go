@@ -34,6 +34,7 @@ type inbound struct {
 	reserved  reserve
 	grant     *limit.Grant
 	lost      int64      // prompt tokens of answers that broke off before any of them was sent
+	accounted bool       // account was called
 	answers   int64      // that the request asks for; 0 is one
 	among     []string   // ids of the endpoints that the tenant is pinned to; nil is any
 	departure *departure // nil when the client's leaving ends the call

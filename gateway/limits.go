@@ -94,7 +94,7 @@ func (g *gate) admit(e *router.Endpoint) bool {
 	g.in.reserved.ask(&ask, g.price)
 	grant, exceeded := limits.AdmitAt(g.ctx, e.Index, ask)
 	if exceeded != nil {
-		if g.refused == nil || exceeded.Wait < g.refused.Wait {
+		if last := g.refused; last == nil || last.Never && !exceeded.Never || last.Never == exceeded.Never && exceeded.Wait < last.Wait {
 			g.refused = exceeded
 		}
 		return false
@@ -107,7 +107,7 @@ func (g *gate) admit(e *router.Endpoint) bool {
 // wait for endpoints that rest.
 func (g *gate) busy(plan time.Duration) error {
 	switch {
-	case g.refused == nil:
+	case g.refused == nil, g.refused.Never && plan > 0:
 		return &busyError{wait: plan}
 	case plan > 0:
 		return &busyError{wait: min(plan, g.refused.Wait)}

@@ -69,6 +69,11 @@ func (s *Server) relay(c *gin.Context, in *inbound, a *answer, f *after, x *pers
 		h["Content-Length"] = []string{strconv.FormatInt(n, 10)}
 	}
 	s.rememberWhole(c, f.thread, done, a, x)
+	if a.whole && x.Usage.Reported { // then it is settled when the client has it
+		s.account(in, x)
+	}
+	in.grant.Release()
+	a.grant.Release()
 	deadline()
 	c.Writer.WriteHeader(a.resp.StatusCode)
 	_, err := c.Writer.Write(a.body)
@@ -76,17 +81,18 @@ func (s *Server) relay(c *gin.Context, in *inbound, a *answer, f *after, x *pers
 	if err == nil && !a.whole {
 		err = s.relayRest(c, a, deadline, x)
 	}
+	left := in.departure.gone()
 	if done != nil {
 		in.app.Cache.Store(f.miss, x.RequestID, done, a.body, nil)
 	}
 	c.Writer.Flush() // the client need not wait for what follows
-	if !x.Usage.Reported && counted(in.operation) {
+	if !in.accounted && !x.Usage.Reported && counted(in.operation) {
 		if a.whole && in.operation != opEmbeddings {
 			done, _ = openai.ParseCompletion(a.body, keepAnswer)
 		}
 		s.estimate(in, f.req, done, x)
 	}
-	return s.judgeRelay(c, in, a, err, x)
+	return s.judgeRelay(c, left, a, err, x)
 }
 
 // relayEvents sends a stream, event by event.
@@ -108,8 +114,11 @@ func (s *Server) relayEvents(c *gin.Context, in *inbound, a *answer, f *after, d
 			s.rememberStream(c, f.thread, done, x)
 		}
 		in.departure.answered()
+		in.grant.Release()
+		a.grant.Release()
 	}
 	said, err := openai.Relay(in.departure.client(c.Writer), a.events, o)
+	left := in.departure.gone()
 	x.Usage, x.FinishReason, x.BytesOut, x.Answered = said.Usage, said.FinishReason, said.Bytes, said.Model
 	if x.Trace != nil {
 		x.Trace.Chunks = said.Events
@@ -122,7 +131,7 @@ func (s *Server) relayEvents(c *gin.Context, in *inbound, a *answer, f *after, d
 	if err == nil && f.miss.Storable() {
 		in.app.Cache.Store(f.miss, x.RequestID, said, said.JSON(in.operation), openai.EncodeMarks(said.Marks))
 	}
-	return s.judgeRelay(c, in, a, err, x)
+	return s.judgeRelay(c, left, a, err, x)
 }
 
 // relayRest sends what follows the held part of a long answer, as it comes.
@@ -166,13 +175,13 @@ func keepTail(tail, next []byte) []byte {
 
 // judgeRelay says how an answer ended: well, by the client, or by the
 // endpoint.
-func (s *Server) judgeRelay(c *gin.Context, in *inbound, a *answer, err error, x *persist.Exchange) error {
+func (s *Server) judgeRelay(c *gin.Context, left bool, a *answer, err error, x *persist.Exchange) error {
 	if x.BytesOut == 0 {
 		x.BytesOut = int64(max(c.Writer.Size(), 0))
 	}
 	var broken *openai.BrokenError
 	switch {
-	case err == nil && in.departure.gone():
+	case err == nil && left:
 		a.result = router.Served
 		x.Aborted = true
 		return &brokenAnswer{told: true, err: errClientGone}
@@ -198,8 +207,8 @@ func (s *Server) judgeRelay(c *gin.Context, in *inbound, a *answer, err error, x
 
 // close ends an answer.
 func (s *Server) close(in *inbound, a *answer, x *persist.Exchange) {
-	tokens := used(&x.Usage)
-	a.close(s.now(), tokens, cost(in.app.price(x), &x.Usage))
+	tokens, price := in.charged(x)
+	a.close(s.now(), tokens, price)
 }
 
 // writeDeadline returns what must be called before each write, so that a

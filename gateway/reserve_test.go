@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/tidwall/gjson"
+
+	"aigateway/simulator"
 )
 
 // held is a model behind several deployments that says nothing until it is told
@@ -212,5 +215,39 @@ func TestAnAnswerWithoutBoundReservesWhatTheApplicationsAnswersUsuallyTake(t *te
 	}
 	if got := reserved("other", "") - prompt; got < first/2 {
 		t.Errorf("another application's answers changed from %d tokens to %d", first, got)
+	}
+}
+
+func TestWhoAsksInTurnIsNeverTwoAtATime(t *testing.T) {
+	s := newSetup(t, limited(`{"id":"one","allow":{"concurrent":1}}`,
+		strings.Replace(chatApp("bot", "", "gpt-4o"), `"id":"gpt-4o",`, `"id":"gpt-4o","limits":{"concurrent":1},`, 1)))
+	for i := range 300 {
+		body := goodChat
+		if i%2 == 1 {
+			body = `{"stream":true,` + goodChat[1:]
+		}
+		resp := s.send(http.MethodPost, "/lb/bot", strings.NewReader(body))
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() && lines.Text() != "data: [DONE]" {
+		}
+		resp.Body.Close()
+		s.client.CloseIdleConnections()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("request %d: %d", i, resp.StatusCode)
+		}
+	}
+}
+
+func TestARefusalForGoodDoesNotHideThatAnotherEndpointIsOnlyBusy(t *testing.T) {
+	app := `{"appId":"bot","appType":"azure_oai","endpoints":[
+		{"id":"small","apikey":"key-of-small","uri":"` + chatURI("small") + `","limits":{"tokensPerMinute":100}},
+		{"id":"large","apikey":"key-of-large","uri":"` + chatURI("large") + `","limits":{"tokensPerMinute":1000}}]}`
+	s := newSetupSim(t, simulator.Options{Deployments: map[string]simulator.Deployment{"large": {Fault: "words=2000"}}}, applications(app))
+	body := `{"max_tokens":900,` + goodChat[1:]
+	if status, _, answer := s.post("/lb/bot", body); status != http.StatusOK {
+		t.Fatalf("%d: %s", status, answer)
+	}
+	if status, header, answer := s.post("/lb/bot", body); status != http.StatusTooManyRequests || header.Get("Retry-After") == "" {
+		t.Errorf("%d %v: %s", status, header, answer)
 	}
 }

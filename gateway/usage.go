@@ -122,7 +122,11 @@ func mostAsked(req *openai.Request, operation string) int64 {
 func answers(req *openai.Request, operation string) int64 {
 	const most = 128 // of n, as the API documents
 	n := min(max(asked(req, "n"), 1), most)
-	if operation != opCompletions {
+	switch operation {
+	case opResponses:
+		return 1 // has no n
+	case opCompletions:
+	default:
 		return n
 	}
 	n = max(n, min(asked(req, "best_of"), most))
@@ -160,7 +164,9 @@ func (s *Server) estimate(in *inbound, req *openai.Request, said *openai.Complet
 		for i := range said.Choices {
 			r.completion += spoken(m, &said.Choices[i])
 		}
-		r.completion += said.Unread / bytesPerToken
+		if in.operation != opResponses { // whose events repeat the whole answer
+			r.completion += said.Unread / bytesPerToken
+		}
 	}
 	x.Usage = r.usage()
 }
@@ -204,9 +210,10 @@ func (s *Server) noteSaved(in *inbound, req *openai.Request, answer []byte, x *p
 // account prices the exchange, settles its reservations and learns how long
 // answers are.
 func (s *Server) account(in *inbound, x *persist.Exchange) {
-	if in.app == nil {
+	if in.app == nil || in.accounted {
 		return
 	}
+	in.accounted = true
 	if in.lost > 0 {
 		u := &x.Usage
 		u.Reported, u.Estimated = false, true
@@ -228,7 +235,7 @@ func (s *Server) account(in *inbound, x *persist.Exchange) {
 // Who leaves before the answer has begun is charged the prompt, though nothing
 // is booked: prompts would else be free to who always leaves.
 func (in *inbound) charged(x *persist.Exchange) (tokens, price int64) {
-	if n := len(x.Attempts); x.Aborted && x.Usage == (openai.Usage{}) && n > 0 && x.Attempts[n-1].Status == 0 {
+	if n := len(x.Attempts); x.Aborted && x.Usage == (openai.Usage{}) && n > 0 && (x.Attempts[n-1].Status == 0 || x.Attempts[n-1].Status == http.StatusOK) {
 		u := openai.Usage{PromptTokens: in.reserved.prompt}
 		return u.PromptTokens, cost(in.app.price(x), &u)
 	}

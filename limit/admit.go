@@ -52,6 +52,7 @@ type Grant struct {
 	tokens  int64  // reserved
 	cost    int64
 	left    Left
+	ended   bool   // Release was called; of one goroutine
 	over    string // id of a limit that the request is over and that only observes
 	settled atomic.Bool
 }
@@ -136,7 +137,7 @@ func (l *Limits) admit(ctx context.Context, rules []*rule, ask *Ask) (*Grant, *E
 	if len(g.entries) == 0 {
 		return nil, nil
 	}
-	g.temper(ask)
+	g.temper(ask, 1)
 	refused := g.never(ask)
 	if refused == nil {
 		refused = g.take(ctx, ask)
@@ -147,8 +148,9 @@ func (l *Limits) admit(ctx context.Context, rules []*rule, ask *Ask) (*Grant, *E
 	return g, nil
 }
 
-// temper cuts what is only guessed down to what whole limits allow.
-func (g *Grant) temper(ask *Ask) {
+// temper cuts what is only guessed down to what whole limits allow, or the part
+// of them that one of n replicas has.
+func (g *Grant) temper(ask *Ask, n int64) {
 	if ask.GuessedTokens <= 0 && ask.GuessedCost <= 0 {
 		return
 	}
@@ -159,9 +161,9 @@ func (g *Grant) temper(ask *Ask) {
 			switch {
 			case r.most[a] == 0 || r.observe:
 			case a.tokens():
-				g.tokens = min(g.tokens, max(r.most[a], tokens))
+				g.tokens = min(g.tokens, max(r.most[a]/n, 1, tokens))
 			case a.cost():
-				g.cost = min(g.cost, max(r.most[a], cost))
+				g.cost = min(g.cost, max(r.most[a]/n, 1, cost))
 			}
 		}
 	}
@@ -200,6 +202,9 @@ func (g *Grant) take(ctx context.Context, ask *Ask) *Exceeded {
 
 // takeAlone takes this replica's part, there being n of them.
 func (g *Grant) takeAlone(ask *Ask, n int64) *Exceeded {
+	if n > 1 {
+		g.temper(ask, n)
+	}
 	g.open(ask)
 	defer g.close()
 	g.moment = g.limits.clock.moment()
@@ -267,6 +272,23 @@ func (g *Grant) open(ask *Ask) {
 func (g *Grant) close() {
 	for i := range g.entries {
 		g.entries[i].purse.mu.Unlock()
+	}
+}
+
+// Release tells, before Settle, that the request is no longer under way: its
+// answer is about to end, and whoever waits for that may ask again at once.
+// Only the grant's holder may call it, once at most.
+func (g *Grant) Release() {
+	if g == nil || g.ended {
+		return
+	}
+	g.ended = true
+	for i := range g.entries {
+		p := g.entries[i].purse
+		p.mu.Lock()
+		p.end(g.entries[i].rule, g)
+		g.limits.owe(p, g.at != here)
+		p.mu.Unlock()
 	}
 }
 

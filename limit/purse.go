@@ -131,10 +131,20 @@ func (p *purse) add(r *rule, a amount, m *moment, slot, n int64, at where) {
 	}
 }
 
+// end takes a request out of those that are under way. p.mu is held.
+func (p *purse) end(r *rule, g *Grant) {
+	p.running--
+	if r.most[concurrent] != 0 && g.lease != "" {
+		p.ended = append(p.ended, g.lease)
+	}
+}
+
 // settle gives a grant back and replaces what it reserved by what was used.
 // p.mu is held.
 func (p *purse) settle(r *rule, g *Grant, tokens, cost int64) {
-	p.running--
+	if !g.ended {
+		p.end(r, g)
+	}
 	for a := range amounts {
 		if r.most[a] == 0 {
 			continue
@@ -144,9 +154,6 @@ func (p *purse) settle(r *rule, g *Grant, tokens, cost int64) {
 		case Period:
 			p.settleSpan(a, g, delta)
 		case Gauge:
-			if g.lease != "" {
-				p.ended = append(p.ended, g.lease)
-			}
 		default:
 			w := p.window(r, a)
 			if delta = w.add(g.slot, delta); delta != 0 && g.at != here {

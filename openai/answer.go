@@ -1,5 +1,7 @@
 package openai
 
+import "bytes"
+
 // Bounds on what one answer may make us keep apart from its text; OpenAI
 // allows 128 choices and 128 tools in a request.
 const (
@@ -22,7 +24,8 @@ type answer struct {
 	// stale: text has come since usage was reported, so that it is not that of
 	// the whole answer. usageNow: the event being read reports some.
 	stale, usageNow bool
-	unread          int64 // bytes of events that were too long to be read
+	unread          int64  // bytes of events that were too long to be read
+	tail            []byte // the last of one that has not ended
 	choices         []choice
 	responses       bool    // events of the Responses API have come
 	like            pattern // of events, when several are read
@@ -135,6 +138,29 @@ func (a *answer) readUsage(c *cursor) bool {
 		a.usage, a.usageNow = u, true
 	}
 	return true
+}
+
+// longTail is how much of a long event's end is searched for its usage, which
+// stands behind what makes it long.
+const longTail = 4 << 10
+
+// long takes a piece of an event that is too long to be read. At its end it
+// looks for the usage: the Responses API tells it in an event that repeats the
+// whole answer.
+func (a *answer) long(piece []byte, ends bool) {
+	a.unread += int64(len(piece))
+	a.tail = append(a.tail[max(0, len(a.tail)-longTail):], piece[max(0, len(piece)-longTail):]...)
+	if !ends {
+		return
+	}
+	const name = `"usage":`
+	if at := bytes.LastIndex(a.tail, []byte(name)); at > 0 && a.tail[at-1] != '\\' { // a quote in a text has one before it
+		c := cursor{b: a.tail, i: at + len(name)}
+		if a.readUsage(&c) {
+			a.stale = false
+		}
+	}
+	a.tail = nil
 }
 
 // reported is the usage of the whole answer, as far as the endpoint told it.

@@ -121,7 +121,7 @@ func (r *relay) pass() error {
 		}
 		if part == longPart {
 			r.answer.partial = true // whatever it says, it is not read
-			r.answer.unread += int64(len(block))
+			r.answer.long(block, !r.e.long)
 			continue
 		}
 		switch r.take(block, r.e.split.single) {

@@ -387,3 +387,22 @@ func TestErrorsNameTheirSide(t *testing.T) {
 		}
 	}
 }
+
+func TestUsageAtTheEndOfALongEventIsRead(t *testing.T) {
+	long := strings.Repeat("x", 3*MaxEvent)
+	for name, tt := range map[string]struct {
+		event string
+		want  int64
+	}{
+		"in a response":    {`{"type":"response.completed","response":{"output":"` + long + `","usage":{"input_tokens":10,"output_tokens":200,"output_tokens_details":{"reasoning_tokens":4}}}}`, 200},
+		"only in a text":   {`{"type":"response.completed","response":{"output":"` + long + ` \"usage\":{\"input_tokens\":10,\"output_tokens\":200} "}}`, 0},
+		"far from its end": {`{"usage":{"input_tokens":10,"output_tokens":200},"output":"` + long + `"}`, 0},
+	} {
+		e := NewEvents(strings.NewReader("data: " + tt.event + "\n\n"))
+		done, _ := Relay(httptest.NewRecorder(), e, Options{Keep: 1000})
+		e.Release()
+		if done.Usage.CompletionTokens != tt.want || done.Usage.Reported != (tt.want > 0) || done.Unread < int64(len(long)) {
+			t.Errorf("%s: got %+v, %d unread", name, done.Usage, done.Unread)
+		}
+	}
+}
