@@ -56,9 +56,10 @@ type answer struct {
 // answers well. The answer must be closed. req is the body as edited so far,
 // nil when it is not JSON of OpenAI's format.
 func (s *Server) forward(ctx context.Context, in *inbound, call *backend.Call, req *openai.Request, x *persist.Exchange) (*answer, error) {
-	gate := gate{ctx: ctx, in: in, price: in.app.price(x)}
+	gate := gate{ctx: ctx, in: in}
 	facts := router.Facts{Prefer: in.prefer, Among: in.among}
 	if in.app.limits != nil {
+		gate.price = in.app.price(x)
 		facts.Admit = gate.admit
 	}
 	if wanted := call.Header["X-Gateway-Endpoint"]; wanted != nil && in.app.EndpointHeader {

@@ -157,3 +157,17 @@ func TestAClientCannotNameAnotherModelThanTheEndpointsAre(t *testing.T) {
 		t.Errorf("where the request names the model: %d, %d, %d, want 200, 429, 200", a, b, c)
 	}
 }
+
+func TestAStreamCostsItsEndpointWhatItCosts(t *testing.T) {
+	app := `{"appId":"bot","appType":"azure_oai","endpoints":[{"id":"one","apikey":"key-of-one","uri":"` + chatURI("gpt-4o") + `","limits":{"costPerDay":5}}]}`
+	k := newKeeping(t, strings.TrimSuffix(applications(embedApp, app), "}")+`,"prices":[{"model":"gpt-4o","input":2.5,"output":10}]}`, withLedger)
+	for _, members := range []string{`"stream":true,`, ""} {
+		k.post("/lb/bot", ask(members, "What is a gateway?"))
+	}
+	k.idle()
+	_, _, page := k.get("/limits/bot")
+	_, _, usage := k.get("/usage?app=bot", "Authorization", "Bearer "+adminKey)
+	if used, cost := gjson.Get(page, "limits.0.used").Float(), gjson.Get(usage, "usage.0.cost").Float(); used != cost || cost <= 0 {
+		t.Errorf("the endpoint's limit says %v, the ledger %v: %s", used, cost, page)
+	}
+}

@@ -23,7 +23,7 @@ func newCatalogue(prices []config.Price) catalogue {
 		return cmp.Or(cmp.Compare(len(b.Model), len(a.Model)), b.Day().Compare(a.Day()))
 	})
 	for i := range sorted {
-		sorted[i].Model = strings.ToLower(sorted[i].Model)
+		sorted[i].Model = priced(sorted[i].Model)
 	}
 	return sorted
 }
@@ -38,15 +38,20 @@ func label(p *config.Price) string {
 	return text + ": " + rate(p.Input) + "/" + rate(p.CachedInput) + "/" + rate(p.Output)
 }
 
-// of returns a model's price at a time, nil when there is none. Azure's names
-// of models without a dot, such as gpt-35-turbo, are the model's own.
+// priced is a model's name as the catalogue has it. Azure's names without a dot,
+// such as gpt-35-turbo, are the model's own.
+func priced(model string) string {
+	return strings.Replace(strings.ToLower(model), "gpt-35", "gpt-3.5", 1)
+}
+
+// of returns a model's price at a time, nil when there is none.
 func (all catalogue) of(model string, at time.Time) *config.Price {
 	if len(all) == 0 || model == "" {
 		return nil
 	}
-	model = strings.Replace(strings.ToLower(model), "gpt-35", "gpt-3.5", 1)
+	model = priced(model)
 	for i := range all {
-		if strings.HasPrefix(model, strings.Replace(all[i].Model, "gpt-35", "gpt-3.5", 1)) && !at.Before(all[i].Day()) {
+		if strings.HasPrefix(model, all[i].Model) && !at.Before(all[i].Day()) {
 			return &all[i]
 		}
 	}

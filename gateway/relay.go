@@ -207,7 +207,12 @@ func (s *Server) judgeRelay(c *gin.Context, left bool, a *answer, err error, x *
 
 // close ends an answer.
 func (s *Server) close(in *inbound, a *answer, x *persist.Exchange) {
+	s.account(in, x) // which knows the cost
 	tokens, price := in.charged(x)
+	if in.lost > 0 { // at other endpoints, which have been told
+		tokens -= in.lost
+		price -= cost(in.app.price(x), &openai.Usage{PromptTokens: in.lost})
+	}
 	a.close(s.now(), tokens, price)
 }
 
